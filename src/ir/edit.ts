@@ -1,0 +1,63 @@
+/** Pure edits: each returns a new record and shares everything it does not change. */
+import { subgraphs } from './attributes.ts';
+import type { Graph, Model, Node, ValueInfo } from './model.ts';
+import type { Tensor } from './tensor.ts';
+
+/** What {@link editGraph} changes; absent fields stay as they are. */
+export interface GraphEdit {
+  /** Replaces a node by others (an empty list removes it). */
+  readonly replace?: ReadonlyMap<Node, readonly Node[]>;
+  /** Initializers to add, or to put in place of one with the same name. */
+  readonly addInitializers?: Iterable<Tensor>;
+  readonly removeInitializers?: ReadonlySet<string>;
+  readonly valueInfo?: ReadonlyMap<string, ValueInfo>;
+}
+
+/** Returns the graph with an edit applied; the same object when the edit is empty. */
+export function editGraph(graph: Graph, edit: GraphEdit): Graph {
+  const { replace, removeInitializers, valueInfo } = edit;
+  const added = [...(edit.addInitializers ?? [])];
+  const changesNodes = replace !== undefined && replace.size > 0;
+  const changesInitializers = added.length > 0 || (removeInitializers?.size ?? 0) > 0;
+  if (!changesNodes && !changesInitializers && valueInfo === undefined) return graph;
+  let initializers = graph.initializers;
+  if (changesInitializers) {
+    const next = new Map(graph.initializers);
+    for (const name of removeInitializers ?? []) next.delete(name);
+    for (const tensor of added) next.set(tensor.name, tensor);
+    initializers = next;
+  }
+  return {
+    ...graph,
+    nodes: changesNodes ? graph.nodes.flatMap((node) => replace.get(node) ?? [node]) : graph.nodes,
+    initializers,
+    valueInfo: valueInfo ?? graph.valueInfo,
+  };
+}
+
+/** Returns the model with another main graph; the same model when the graph is the same. */
+export function withGraph(model: Model, graph: Graph): Model {
+  return graph === model.graph ? model : { ...model, graph };
+}
+
+/** Returns a function that makes names not yet used in the graph, its subgraphs, or by itself. */
+export function nameMaker(graph: Graph): (wanted: string) => string {
+  const taken = new Set<string>();
+  collectNames(graph, taken);
+  return (wanted) => {
+    let name = wanted;
+    for (let suffix = 1; taken.has(name); suffix++) name = `${wanted}_${suffix}`;
+    taken.add(name);
+    return name;
+  };
+}
+
+function collectNames(graph: Graph, into: Set<string>): void {
+  for (const input of graph.inputs) into.add(input.name);
+  for (const name of graph.initializers.keys()) into.add(name);
+  for (const node of graph.nodes) {
+    if (node.name !== '') into.add(node.name);
+    for (const output of node.outputs) into.add(output);
+    for (const inner of subgraphs(node)) collectNames(inner, into);
+  }
+}

@@ -1,0 +1,15 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+const config: ViteUserConfig = defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/global-setup.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 300_000,
+    // Two cores on the reference machine: more workers only make each other late.
+    maxWorkers: 2,
+    benchmark: { include: ['test/bench/**/*.bench.ts'] },
+  },
+});
+
+export default config;
