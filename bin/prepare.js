@@ -1,19 +1,27 @@
 /**
- * Makes a fresh clone ready: installs packages when package-lock.json is newer than the installed
- * tree, and compiles src/ when dist/ is missing or older. Uses Node's own modules only, because it
- * runs before anything is installed.
+ * Makes a fresh clone ready: installs packages when package-lock.json is not the one last
+ * installed, and compiles src/ when dist/ is missing or older. Uses Node's own modules only,
+ * because it runs before anything is installed.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const installed = join(root, 'node_modules', '.package-lock.json');
+const stamp = join(root, 'node_modules', '.autoglm-installed');
 const built = join(root, 'dist', '.tsbuildinfo');
 
-if (isOlder(installed, [join(root, 'package.json'), join(root, 'package-lock.json')])) {
-  run('npm', ['ci', '--no-audit', '--no-fund'], 'installing packages');
+// Contents, not times: git and npm touch these files without changing them.
+const lock = createHash('sha256')
+  .update(readFileSync(join(root, 'package-lock.json')))
+  .digest('hex');
+if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
+  // Not `npm ci`: npm 11 refuses a lock file that lacks the optional binaries of platforms whose
+  // packages a registry mirror does not carry, and installing by the lock needs none of them.
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund'], 'installing packages');
+  writeFileSync(stamp, lock);
 }
 if (isOlder(built, [join(root, 'tsconfig.build.json'), ...filesUnder(join(root, 'src'))])) {
   run('npx', ['tsc', '-p', 'tsconfig.build.json'], 'building dist/');
