@@ -1,0 +1,42 @@
+/**
+ * The recipes of `configs/recipes`, as text, so that they ship inside `dist` and need no disk.
+ * A test holds them equal to the files.
+ */
+export const BUILT_IN_RECIPE_TEXTS: Readonly<Record<string, string>> = {
+  w8a16: `# INT8 weights only: half the bytes, no calibration data needed.
+name: w8a16
+description: >-
+  INT8 weights per output channel; activations stay float, so no calibration is needed.
+weights: { bits: 8, granularity: channel, symmetric: true }
+activations: { bits: float, dtype: float32 }
+embedding: int8
+head: weight-only
+rules: []
+`,
+  'w8a8-down-w8a16': `# W8A8, but FFN down projections keep float activations: their inputs hold the outliers
+# of gated language models (a few huge channels on a few tokens).
+name: w8a8-down-w8a16
+description: >-
+  w8a8 with weight-only FFN down projections, for gated language models with outlier channels.
+weights: { bits: 8, granularity: channel, symmetric: true }
+activations: { bits: 8, symmetric: false, calibrator: auto, dtype: float32 }
+embedding: int8
+head: weight-only
+rules:
+  - { role: down, scheme: w8a16 }
+`,
+  w8a8: `# INT8 weights and INT8 activations for linear layers; everything else stays float.
+name: w8a8
+description: >-
+  INT8 weights per output channel, INT8 activations per tensor; norms, softmax, GELU,
+  attention products and residuals stay float.
+weights: { bits: 8, granularity: channel, symmetric: true }
+activations: { bits: 8, symmetric: false, calibrator: auto, dtype: float32 }
+embedding: int8 # one scale per row of the token table
+head: weight-only
+# Exceptions: the last rule that matches a layer wins. For example
+#   - { role: down, scheme: w8a16 }
+#   - { match: 'layers\\.0\\.', scheme: float }
+rules: []
+`,
+};
