@@ -59,3 +59,6 @@ export class UnsupportedError extends AutoglmError {
 export class UnavailableError extends AutoglmError {
   override readonly exitCode: ExitCode = EXIT_CODE.unavailable;
 }
+
+/** A runtime crashed, ran out of memory or refused to run a model that it had loaded (exit 1). */
+export class RunnerError extends AutoglmError {}

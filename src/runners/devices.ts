@@ -1,0 +1,113 @@
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { UnavailableError } from '../errors.ts';
+import { readInstructionSets } from './instruction-sets.ts';
+import {
+  findVulkanDrivers,
+  unavailableReason,
+  type VulkanDriver,
+  webgpuIsSoftware,
+} from './onnxruntime-devices.ts';
+import { findOnnxruntime } from './onnxruntime-package.ts';
+import type { Device } from './runner.ts';
+import { findProgram, findTrtexec, readOutput, type Trtexec } from './trtexec.ts';
+
+/** A device where a session can run. */
+export type RealDevice = Exclude<Device, 'auto'>;
+
+/** Best first: the order in which `auto` tries. */
+const PREFERENCE: readonly RealDevice[] = ['tensorrt', 'cuda', 'webgpu', 'cpu'];
+
+/** Whether onnxruntime can use a device here. */
+export interface DeviceState {
+  readonly device: RealDevice;
+  /** Why not; undefined when a model really ran on it. */
+  readonly reason: string | undefined;
+  /** True for a GPU interface that computes on the CPU (lavapipe). `auto` passes it over. */
+  readonly software: boolean;
+}
+
+/** What this machine can run, as plain data. */
+export interface MachineReport {
+  readonly platform: string;
+  readonly nodeVersion: string;
+  readonly cpu: {
+    readonly model: string;
+    readonly cores: number;
+    /** Instruction sets that matter for INT8; undefined where the system does not tell. */
+    readonly instructionSets: readonly string[] | undefined;
+  };
+  readonly memoryBytes: number;
+  readonly onnxruntime: { readonly version: string; readonly devices: readonly DeviceState[] };
+  readonly vulkanDrivers: readonly VulkanDriver[];
+  /** One line per GPU as nvidia-smi prints it; empty without nvidia-smi or a GPU. */
+  readonly nvidiaGpus: readonly string[];
+  readonly trtexec: Trtexec | undefined;
+}
+
+/** Which device was taken, and why not the ones before it. */
+export interface DeviceChoice {
+  readonly device: RealDevice;
+  readonly passedOver: readonly { readonly device: RealDevice; readonly reason: string }[];
+}
+
+/** Returns what this machine can run. Starts and ends a process per device that looks possible. */
+export async function probeDevices(): Promise<MachineReport> {
+  const [processor] = cpus();
+  return {
+    platform: `${process.platform}/${process.arch}`,
+    nodeVersion: process.versions.node,
+    cpu: {
+      model: processor?.model.trim() ?? 'unknown',
+      cores: availableParallelism(),
+      instructionSets: readInstructionSets(),
+    },
+    memoryBytes: totalmem(),
+    onnxruntime: {
+      version: findOnnxruntime().version,
+      devices: await Promise.all([...PREFERENCE].reverse().map(deviceState)),
+    },
+    vulkanDrivers: findVulkanDrivers(),
+    nvidiaGpus: await readNvidiaGpus(),
+    trtexec: await findTrtexec(),
+  };
+}
+
+/**
+ * Returns the device to use. `auto` takes the best that really works, in the order tensorrt, cuda,
+ * webgpu (not when a Vulkan driver on the CPU stands in for a GPU), cpu. Throws
+ * {@link UnavailableError} with the reason when a device was asked for by name and does not work.
+ */
+export async function chooseDevice(wanted: Device): Promise<DeviceChoice> {
+  if (wanted !== 'auto') {
+    const reason = await unavailableReason(wanted);
+    if (reason === undefined) return { device: wanted, passedOver: [] };
+    throw new UnavailableError(
+      `device ${wanted}: not usable on this machine (${reason}). Use --device auto, or see "autoglm doctor".`,
+    );
+  }
+  const passedOver: { device: RealDevice; reason: string }[] = [];
+  for (const device of PREFERENCE) {
+    const state = await deviceState(device);
+    const reason = state.reason ?? (state.software ? SOFTWARE_REASON : undefined);
+    if (reason === undefined) return { device, passedOver };
+    passedOver.push({ device, reason });
+  }
+  throw new UnavailableError(
+    `device auto: none works (${passedOver.map(({ device, reason }) => `${device}: ${reason}`).join('; ')}).`,
+  );
+}
+
+const SOFTWARE_REASON = 'its Vulkan driver computes on the CPU, slower than the cpu device';
+
+async function deviceState(device: RealDevice): Promise<DeviceState> {
+  const reason = await unavailableReason(device);
+  return { device, reason, software: device === 'webgpu' && webgpuIsSoftware() };
+}
+
+async function readNvidiaGpus(): Promise<readonly string[]> {
+  const path = findProgram('nvidia-smi');
+  if (path === undefined) return [];
+  const query = ['--query-gpu=name,driver_version,memory.total', '--format=csv,noheader'];
+  const text = await readOutput(path, query);
+  return /failed|error/i.test(text) ? [] : text.split('\n').filter((line) => line.trim() !== '');
+}

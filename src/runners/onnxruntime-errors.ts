@@ -1,0 +1,54 @@
+import {
+  AutoglmError,
+  FormatError,
+  RunnerError,
+  UnavailableError,
+  UnsupportedError,
+} from '../errors.ts';
+import { ChildCommandError } from './child.ts';
+import type { LoadOptions } from './runner.ts';
+
+/** Returns the error of a failed load as one sentence with the class that fits. */
+export function loadError(path: string, options: LoadOptions, error: unknown): Error {
+  if (!(error instanceof Error)) return new RunnerError(`${path}: ${String(error)}`);
+  if (!(error instanceof ChildCommandError)) return prefixed(path, error);
+  const said = oneSentence(error.message);
+  if (
+    /adapter|Failed to load shared library|backend not found|AppendExecutionProvider/.test(said)
+  ) {
+    return new UnavailableError(
+      `device ${options.device}: onnxruntime cannot use it (${said}). Run "autoglm doctor" to see what this machine can run.`,
+    );
+  }
+  if (/Could not find an implementation|NOT_IMPLEMENTED|Unsupported data type/i.test(said)) {
+    return new UnsupportedError(`${path}: onnxruntime has no kernel for it (${said}).`);
+  }
+  return new FormatError(`${path}: onnxruntime refused the model (${said}).`);
+}
+
+/** Runs `act` on the model at `path` and names that file in whatever goes wrong. */
+export async function withModelName<T>(path: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    if (!(error instanceof ChildCommandError)) throw prefixed(path, error);
+    throw new RunnerError(`${path}: onnxruntime could not run it (${oneSentence(error.message)}).`);
+  }
+}
+
+function prefixed(path: string, error: Error): Error {
+  return error instanceof AutoglmError && !error.message.startsWith(path)
+    ? new RunnerError(`${path}: ${error.message}`)
+    : error;
+}
+
+/** Returns the runtime's message without source positions, line breaks and the closing period. */
+export function oneSentence(message: string): string {
+  return message
+    .replace(/\/onnxruntime_src\/\S+\s.*? was false\.\s*/s, '')
+    .replace(/\s+/g, ' ')
+    .replace(/failed:(?=\S)/, 'failed: ')
+    .trim()
+    .replace(/\.$/, '');
+}
