@@ -42,8 +42,8 @@ describe('parseRecipe', () => {
   });
 
   it('names the rule, the known values and the nearest one for an unknown scheme', () => {
-    expect(complaint('name: a\nrules:\n  - role: down\n    scheme: w8a61\n')).toBe(
-      'my.yaml:4: rules[0].scheme: not a known value (got "w8a61", ' +
+    expect(complaint('name: a\nrules:\n  - role: down\n    scheme: w8a166\n')).toBe(
+      'my.yaml:4: rules[0].scheme: not a known value (got "w8a166", ' +
         'expected w8a8, w8a16, float). Did you mean "w8a16"?',
     );
   });
