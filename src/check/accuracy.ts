@@ -1,0 +1,211 @@
+import { UsageError } from '../errors.ts';
+import { isFloatDataType } from '../ir/data-type.ts';
+import { bfloat16ArrayToFloat32 } from '../numerics/bfloat16.ts';
+import { float16ArrayToFloat32 } from '../numerics/float16.ts';
+import type { Feeds, Session, SessionValue, TensorValue } from '../runners/runner.ts';
+import type { Accuracy } from './check-result.ts';
+import {
+  type ClassificationSums,
+  mergeClassification,
+  NO_CLASSIFICATION,
+  observeClassification,
+  summarizeClassification,
+} from './classification-sums.ts';
+import {
+  type LanguageModelSums,
+  mergeLanguageModel,
+  NO_LANGUAGE_MODEL,
+  observeLanguageModel,
+  summarizeLanguageModel,
+  type TokenBatch,
+} from './language-model-sums.ts';
+import {
+  mergeSimilarity,
+  NO_SIMILARITY,
+  observeSimilarity,
+  type SimilaritySums,
+  summarizeSimilarity,
+} from './similarity-sums.ts';
+
+/** One held-out sample as each model wants it: their inputs may differ in element type. */
+export interface PairedSample {
+  readonly source: Feeds;
+  readonly artifact: Feeds;
+  /** The right class of each row, where the data set knows it. */
+  readonly labels?: ArrayLike<number>;
+}
+
+/** What {@link compareAccuracy} compares. */
+export interface AccuracyOptions {
+  readonly source: Session;
+  readonly artifact: Session;
+  /** Read one at a time; nothing but sums is kept of a sample. */
+  readonly samples: AsyncIterable<PairedSample>;
+  /** Outputs to compare; every floating-point output that both models have, when absent. */
+  readonly outputs?: readonly string[];
+  /** The output that holds logits; the first whose name contains `logits`, when absent. */
+  readonly logits?: string;
+  /** Called after each sample with the number done. */
+  readonly onSample?: (done: number) => void;
+}
+
+/**
+ * Runs both models on the same samples and returns how far the artifact is from the source:
+ * similarity of every shared output, next-token figures of logits [batch, sequence, vocabulary]
+ * (judged by `input_ids`), class figures of logits [batch, classes] (judged by labels).
+ * Throws UsageError when the models share no output, shapes differ, or there is no sample.
+ */
+export async function compareAccuracy(options: AccuracyOptions): Promise<Accuracy> {
+  const names = sharedOutputs(options);
+  const logits = options.logits ?? names.find((name) => name.toLowerCase().includes('logits'));
+  let sums = emptySums(names);
+  let done = 0;
+  for await (const sample of options.samples) {
+    const source = await options.source.run(sample.source, names);
+    const artifact = await options.artifact.run(sample.artifact, names);
+    try {
+      sums = observe(sums, { source, artifact, sample, logits });
+    } catch (error) {
+      if (error instanceof Error) error.message = `sample ${done}: ${error.message}`;
+      throw error;
+    }
+    done++;
+    options.onSample?.(done);
+  }
+  if (done === 0) {
+    throw new UsageError(
+      'check: there is no held-out sample (got 0, expected at least 1). Add files under "heldOut" of the data set.',
+    );
+  }
+  return {
+    samples: done,
+    outputs: [...sums.outputs].map(([name, output]) => summarizeSimilarity(name, output)),
+    languageModel: summarizeLanguageModel(logits ?? '', sums.languageModel),
+    classification: summarizeClassification(logits ?? '', sums.classification),
+  };
+}
+
+/** Returns the token ids among the inputs of a text model, or undefined when it has none. */
+export function tokensOf(feeds: Feeds): TokenBatch | undefined {
+  const ids = feeds.get('input_ids');
+  if (ids === undefined || ids.dims.length !== 2) return undefined;
+  const [batch = 0, length = 0] = ids.dims;
+  const tokens = { batch, length, ids: ids.data };
+  const mask = feeds.get('attention_mask');
+  // With cached keys and values the mask is longer than the tokens; such runs have no padding.
+  return mask !== undefined && mask.data.length === batch * length
+    ? { ...tokens, mask: mask.data }
+    : tokens;
+}
+
+interface Sums {
+  readonly outputs: ReadonlyMap<string, SimilaritySums>;
+  readonly languageModel: LanguageModelSums;
+  readonly classification: ClassificationSums;
+}
+
+interface Observation {
+  readonly source: Feeds;
+  readonly artifact: Feeds;
+  readonly sample: PairedSample;
+  readonly logits: string | undefined;
+}
+
+function emptySums(names: readonly string[]): Sums {
+  return {
+    outputs: new Map(names.map((name) => [name, NO_SIMILARITY])),
+    languageModel: NO_LANGUAGE_MODEL,
+    classification: NO_CLASSIFICATION,
+  };
+}
+
+function observe(sums: Sums, observation: Observation): Sums {
+  const { sample, logits } = observation;
+  let { languageModel, classification } = sums;
+  const outputs = new Map<string, SimilaritySums>();
+  for (const [name, before] of sums.outputs) {
+    const { source, artifact, dims } = outputPair(name, observation);
+    outputs.set(name, mergeSimilarity(before, observeSimilarity(source, artifact)));
+    if (dims.length === 2 && (name === logits || isOnlyOutput(sums, sample))) {
+      const rows = observeClassification({ source, artifact, dims }, sample.labels);
+      classification = mergeClassification(classification, rows);
+    }
+    const tokens = dims.length === 3 && name === logits ? tokensOf(sample.source) : undefined;
+    if (tokens !== undefined) {
+      const positions = observeLanguageModel({ source, artifact, dims }, tokens);
+      languageModel = mergeLanguageModel(languageModel, positions);
+    }
+  }
+  return { outputs, languageModel, classification };
+}
+
+/** Labelled data and a single output: the output is class logits, whatever its name. */
+function isOnlyOutput(sums: Sums, sample: PairedSample): boolean {
+  return sums.outputs.size === 1 && sample.labels !== undefined;
+}
+
+function outputPair(
+  name: string,
+  { source, artifact }: Observation,
+): { source: Float32Array; artifact: Float32Array; dims: readonly number[] } {
+  const a = source.get(name);
+  const b = artifact.get(name);
+  if (a === undefined || b === undefined) {
+    const which = a === undefined ? 'source' : 'artifact';
+    throw new UsageError(`output ${name}: the ${which} did not return it. Check the model files.`);
+  }
+  if (a.dims.join() !== b.dims.join()) {
+    throw new UsageError(
+      `output ${name}: shapes differ (got [${b.dims}] from the artifact, expected [${a.dims}] as from the source). ` +
+        'Compare an artifact with the model it was made from.',
+    );
+  }
+  return { source: toFloat32(a, name), artifact: toFloat32(b, name), dims: a.dims };
+}
+
+function toFloat32(value: TensorValue, name: string): Float32Array {
+  const { data, dataType } = value;
+  if (data instanceof Float32Array) return data;
+  if (data instanceof Float64Array) return Float32Array.from(data);
+  if (data instanceof Uint16Array && dataType === 'float16') return float16ArrayToFloat32(data);
+  if (data instanceof Uint16Array && dataType === 'bfloat16') return bfloat16ArrayToFloat32(data);
+  throw new UsageError(`output ${name}: is not floating-point (got ${dataType}).`);
+}
+
+/** Floating-point outputs of the artifact whose name and fixed dims the source has too. */
+function sharedOutputs({ source, artifact, outputs }: AccuracyOptions): readonly string[] {
+  const ofSource = new Map(source.outputs.map((output) => [output.name, output]));
+  const shared = artifact.outputs.filter((output) => {
+    const other = ofSource.get(output.name);
+    return other !== undefined && isComparable(output, other);
+  });
+  const names = shared.map(({ name }) => name);
+  const missing = outputs?.filter((name) => !names.includes(name)) ?? [];
+  if (missing.length > 0 || names.length === 0) {
+    throw new UsageError(
+      `check: source and artifact do not share ${missing.length > 0 ? `the output ${missing.join(', ')}` : 'a floating-point output'} ` +
+        `(got ${list(artifact.outputs)} from the artifact, expected ${list(source.outputs)} as from the source). ` +
+        'Compare an artifact with the model it was made from.',
+    );
+  }
+  return outputs ?? names;
+}
+
+/** Pruned heads change the fixed dims of key and value outputs: those cannot be compared. */
+function isComparable(a: SessionValue, b: SessionValue): boolean {
+  const sameDims =
+    a.dims.length === b.dims.length &&
+    a.dims.every((dim, axis) => {
+      const other = b.dims[axis] ?? -1;
+      return !isFixed(dim) || !isFixed(other) || dim === other;
+    });
+  return sameDims && isFloatDataType(a.dataType) && isFloatDataType(b.dataType);
+}
+
+function isFixed(dim: number | string): boolean {
+  return typeof dim === 'number' && dim >= 0;
+}
+
+function list(values: readonly SessionValue[]): string {
+  return values.map(({ name, dataType, dims }) => `${name} ${dataType}[${dims}]`).join(', ');
+}

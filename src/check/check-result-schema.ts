@@ -1,0 +1,186 @@
+import * as z from 'zod';
+import { FormatError } from '../errors.ts';
+import { CHECK_SCHEMA, type CheckResult } from './check-result.ts';
+
+const fraction = z.number().min(0).max(1);
+const count = z.int().min(0);
+const interval = z.strictObject({ low: z.number(), high: z.number() });
+
+const model = z.strictObject({ file: z.string(), sha256: z.string(), label: z.string() });
+
+const device = z.strictObject({
+  id: z.enum(['cpu', 'webgpu', 'cuda', 'tensorrt']),
+  requested: z.string(),
+  name: z.string(),
+  reference: z.string(),
+  notUsed: z.array(z.strictObject({ device: z.string(), reason: z.string() })),
+});
+
+const runtime = z.strictObject({
+  autoglm: z.string(),
+  node: z.string(),
+  runner: z.string(),
+  platform: z.string(),
+  cpu: z.string(),
+  instructionSets: z.array(z.string()),
+  threads: count.nullable(),
+});
+
+const data = z.strictObject({
+  name: z.string(),
+  sha256: z.string(),
+  samples: count,
+  representative: z.boolean(),
+});
+
+const top1 = z.strictObject({
+  source: fraction,
+  artifact: fraction,
+  dropPoints: z.number(),
+  dropPointsInterval: interval.nullable(),
+});
+
+const accuracy = z.strictObject({
+  samples: count,
+  outputs: z.array(
+    z.strictObject({
+      name: z.string(),
+      elements: count,
+      cosine: z.number().nullable(),
+      worstSampleCosine: z.number().nullable(),
+      sqnrDb: z.number().nullable(),
+      maxAbsError: z.number().nullable(),
+      nonFiniteMismatches: count,
+    }),
+  ),
+  languageModel: z
+    .strictObject({
+      output: z.string(),
+      positions: count,
+      predictedTokens: count,
+      klNats: z.number().nullable(),
+      agreement: fraction,
+      perplexity: z
+        .strictObject({
+          source: z.number(),
+          artifact: z.number(),
+          ratio: z.number(),
+          ratioInterval: interval.nullable(),
+        })
+        .nullable(),
+      top1: top1.nullable(),
+    })
+    .nullable(),
+  classification: z
+    .strictObject({
+      output: z.string(),
+      rows: count,
+      agreement: fraction,
+      klNats: z.number().nullable(),
+      top1: top1.nullable(),
+    })
+    .nullable(),
+});
+
+const times = z.strictObject({
+  runs: count,
+  firstMilliseconds: z.number(),
+  warmUpRuns: count,
+  steady: z.boolean(),
+  minMilliseconds: z.number(),
+  meanMilliseconds: z.number(),
+  p50Milliseconds: z.number(),
+  p90Milliseconds: z.number(),
+  p99Milliseconds: z.number(),
+  maxMilliseconds: z.number(),
+  coefficientOfVariation: z.number(),
+});
+
+const latency = z.strictObject({
+  scenario: z.string(),
+  baseline: z.string(),
+  device: z.string(),
+  pairs: count,
+  baselineTimes: times,
+  artifactTimes: times,
+  speedup: z.number(),
+  speedupInterval: interval,
+  verdict: z.enum(['faster', 'slower', 'no measurable difference']),
+  itemsPerRun: z.strictObject({ count, unit: z.string() }).nullable(),
+});
+
+const modelSize = z.strictObject({
+  files: z.array(z.strictObject({ file: z.string(), byteLength: count })),
+  byteLength: count,
+  parameters: count,
+  bitsPerWeight: z.number(),
+  peakMemoryBytes: count.nullable(),
+});
+
+const fusion = z.strictObject({
+  planned: count,
+  fused: count,
+  unfused: z.array(z.strictObject({ node: z.string(), reason: z.string() })),
+});
+
+const gate = z.strictObject({
+  gate: z.string(),
+  limit: z.string(),
+  measured: z.string(),
+  value: z.number().nullable(),
+  passed: z.boolean(),
+  text: z.string(),
+});
+
+/** Schema of `check.json`. Unknown keys are refused, so that a typo never reads as "not measured". */
+export const CHECK_RESULT_SCHEMA: z.ZodType<CheckResult> = z.strictObject({
+  schema: z.literal(CHECK_SCHEMA),
+  source: model,
+  artifact: model,
+  device,
+  runtime,
+  data: data.nullable(),
+  accuracy: accuracy.nullable(),
+  latency: z.array(latency),
+  sizes: z.strictObject({
+    source: modelSize,
+    artifact: modelSize,
+    ratio: z.number(),
+    peakMemoryRatio: z.number().nullable(),
+  }),
+  fusion: fusion.nullable(),
+  fallbackNodes: z.array(
+    z.strictObject({ node: z.string(), opType: z.string(), device: z.string() }),
+  ),
+  gates: z.array(gate),
+  notVerified: z.array(z.string()),
+  warnings: z.array(z.string()),
+  passed: z.boolean(),
+});
+
+/** Returns the JSON Schema (draft 2020-12) of `check.json`. */
+export function checkResultJsonSchema(): Record<string, unknown> {
+  return z.toJSONSchema(CHECK_RESULT_SCHEMA) as Record<string, unknown>;
+}
+
+/**
+ * Returns the check that `check.json` text holds; `where` names the file in errors.
+ * Throws FormatError when the text is not a check of this version.
+ */
+export function parseCheckResult(text: string, where: string): CheckResult {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new FormatError(`${where}: is not JSON. Run "autoglm check" again.`, { cause });
+  }
+  const parsed = CHECK_RESULT_SCHEMA.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const key = issue === undefined ? '' : issue.path.join('.');
+  throw new FormatError(
+    `${where}: is not a check of this version (${key || 'top level'}: ${issue?.message ?? 'invalid'}, ` +
+      `expected ${CHECK_SCHEMA}). Run "autoglm check" again.`,
+    { cause: parsed.error },
+  );
+}

@@ -1,0 +1,100 @@
+import { CHECK_SCHEMA, type CheckResult, type OutputSimilarity } from './check-result.ts';
+import { evaluateGates, type Gates } from './gates.ts';
+
+/** Everything a check measured, before gates and warnings. */
+export type CheckMeasurements = Omit<CheckResult, 'schema' | 'gates' | 'warnings' | 'passed'> & {
+  /** Warnings of whoever measured; those that follow from the figures are added. */
+  readonly warnings?: readonly string[];
+};
+
+/** Above this coefficient of variation a machine was not quiet. */
+const NOISY = 0.05;
+/** Fewer texts than this give wide intervals. */
+const FEW_SAMPLES = 8;
+
+/**
+ * Returns the result of a check: the measurements with the gates evaluated and warnings for what
+ * weakens a figure. `passed` is false when a gate failed.
+ */
+export function completeCheck(measurements: CheckMeasurements, gates: Gates): CheckResult {
+  const results = evaluateGates(gates, measurements);
+  const { source, artifact, device, runtime, data, accuracy, latency, sizes } = measurements;
+  return {
+    schema: CHECK_SCHEMA,
+    source,
+    artifact,
+    device,
+    runtime,
+    data,
+    accuracy,
+    latency,
+    sizes,
+    fusion: measurements.fusion,
+    fallbackNodes: measurements.fallbackNodes,
+    gates: results,
+    notVerified: measurements.notVerified,
+    warnings: [...(measurements.warnings ?? []), ...findWarnings(measurements)],
+    passed: results.every(({ passed }) => passed),
+  };
+}
+
+function findWarnings(measurements: CheckMeasurements): readonly string[] {
+  return [
+    ...accuracyWarnings(measurements),
+    ...latencyWarnings(measurements),
+    ...placementWarnings(measurements),
+  ];
+}
+
+function accuracyWarnings({ accuracy, data }: CheckMeasurements): readonly string[] {
+  const warnings: string[] = [];
+  if (data?.representative === false) {
+    warnings.push(`data: ${data.name} is not representative, so accuracy here says little.`);
+  }
+  if (accuracy === null) return warnings;
+  warnings.push(...accuracy.outputs.flatMap(nonFiniteWarning));
+  if (accuracy.languageModel !== null && accuracy.samples < FEW_SAMPLES) {
+    warnings.push(
+      `accuracy: few samples (got ${accuracy.samples}, ${FEW_SAMPLES} or more give narrower intervals).`,
+    );
+  }
+  return warnings;
+}
+
+function nonFiniteWarning({ name, nonFiniteMismatches }: OutputSimilarity): readonly string[] {
+  if (nonFiniteMismatches === 0) return [];
+  return [
+    `output ${name}: ${nonFiniteMismatches} values are NaN or infinite in one model alone, so its ` +
+      'similarity is not defined. Look for a scale that is too small with "autoglm inspect".',
+  ];
+}
+
+function latencyWarnings({ latency }: CheckMeasurements): readonly string[] {
+  return latency.flatMap(({ scenario, baselineTimes, artifactTimes }) => {
+    const noise = Math.max(
+      baselineTimes.coefficientOfVariation,
+      artifactTimes.coefficientOfVariation,
+    );
+    const isSteady = baselineTimes.steady && artifactTimes.steady;
+    return [
+      ...(noise > NOISY
+        ? [`latency ${scenario}: times vary by ${Math.round(100 * noise)} %, the machine is busy.`]
+        : []),
+      ...(isSteady ? [] : [`latency ${scenario}: times had not settled when warm-up ended.`]),
+    ];
+  });
+}
+
+function placementWarnings({ fusion, fallbackNodes, device }: CheckMeasurements): string[] {
+  const warnings: string[] = [];
+  if (fusion !== null && fusion.fused < fusion.planned) {
+    warnings.push(
+      `fusion: ${fusion.planned - fusion.fused} of ${fusion.planned} planned layers run in float: ` +
+        `${fusion.unfused.map(({ node }) => node).join(', ')}.`,
+    );
+  }
+  if (fallbackNodes.length > 0) {
+    warnings.push(`device: ${fallbackNodes.length} nodes ran elsewhere than on ${device.id}.`);
+  }
+  return warnings;
+}
