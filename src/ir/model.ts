@@ -145,6 +145,8 @@ export interface WeightStorage {
   readonly external: boolean;
   /** File names of the external data, relative to the model, in order of first use. */
   readonly files: readonly string[];
+  /** File name of the model itself, where it came from a file. */
+  readonly modelFile?: string;
 }
 
 /** A whole model. */

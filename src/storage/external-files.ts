@@ -1,0 +1,44 @@
+import { realpathSync, statSync } from 'node:fs';
+import { dirname, join, sep } from 'node:path';
+import { FormatError } from '../errors.ts';
+import type { ExternalFiles } from '../formats/onnx/byte-source.ts';
+import { fileSource } from './file-source.ts';
+
+/**
+ * Returns the external data that the model at `modelPath` may use: regular files which, after all symbolic
+ * links, lie inside the model's folder, or inside the folder in which the model file itself really lies. The
+ * second place is for hub caches, where `snapshots/x/model.onnx` and its data are both links into one `blobs`
+ * folder; a link to anywhere else is refused.
+ */
+export function externalFilesOf(modelPath: string): ExternalFiles {
+  const folder = dirname(modelPath);
+  const allowed = [realpathSync(folder), dirname(realpathSync(modelPath))];
+  return {
+    open(location, where) {
+      const path = resolveFile(join(folder, location), location, where);
+      if (!allowed.some((root) => path.startsWith(root.endsWith(sep) ? root : root + sep))) {
+        throw new FormatError(
+          `${where}: its data ${location} is a link out of the model's folder (got ${path}). Put the data beside the model.`,
+        );
+      }
+      // A pipe or device would block or never end.
+      if (!statSync(path).isFile()) {
+        throw new FormatError(
+          `${where}: its data ${location} is not a regular file. Put the data beside the model.`,
+        );
+      }
+      return fileSource(path);
+    },
+  };
+}
+
+function resolveFile(path: string, location: string, where: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    throw new FormatError(
+      `${where}: its data ${location} is missing. Put the file beside the model.`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,82 @@
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { UsageError } from '../errors.ts';
+import { readOnnxModel } from '../formats/onnx/read.ts';
+import { type WriteOptions, writeOnnxModel } from '../formats/onnx/write.ts';
+import type { Model, WeightStorage } from '../ir/model.ts';
+import { externalFilesOf } from './external-files.ts';
+import { fileSource } from './file-source.ts';
+import { locateModel } from './locate-model.ts';
+import { isFile, stageFolder } from './output-folder.ts';
+
+/**
+ * Returns the model at `path`, an .onnx file or a folder that holds one (see `locateModel`). Weights are
+ * read only when somebody asks for them; the files must stay as they are until then. Throws FormatError for
+ * damaged models, UsageError for a path that leads nowhere.
+ */
+export async function openModel(path: string): Promise<Model> {
+  const file = await locateModel(path);
+  if (!(await isFile(file))) {
+    throw new UsageError(`${file}: this is not a regular file. Give an .onnx file or its folder.`);
+  }
+  return readOnnxModel(fileSource(realpathSync(file)), externalFilesOf(file), file);
+}
+
+/** How {@link saveModel} lays out the files. */
+export interface SaveOptions extends Pick<WriteOptions, 'externalData' | 'referenceWeights'> {
+  /** Name of the data file; by default it follows the input's convention. */
+  readonly dataFileName?: string;
+}
+
+/**
+ * Writes the model to `path` and, where needed, its data file beside it; makes the folder. Existing files of these
+ * names are replaced, also when the model itself was read from them: all is written under temporary
+ * names, synced, then renamed. Returns the paths of the files, the model last. On failure
+ * nothing of the output is left behind.
+ */
+export async function saveModel(
+  model: Model,
+  path: string,
+  options: SaveOptions = {},
+): Promise<readonly string[]> {
+  const folder = dirname(path);
+  const modelFile = basename(path);
+  const dataFile = options.dataFileName ?? chooseDataFile(model.storage, folder, modelFile);
+  if (basename(dataFile) !== dataFile || dataFile === modelFile) {
+    throw new UsageError(
+      `${dataFile}: the data file needs a plain name of its own (got the model's, or a path). Choose another.`,
+    );
+  }
+  const output = await stageFolder(folder);
+  try {
+    await writeOnnxModel(model, output, { ...options, modelFile, dataFile });
+    return await output.commit();
+  } catch (error) {
+    await output.abort();
+    throw error;
+  }
+}
+
+/**
+ * The input's name with the model's stem exchanged (`model.onnx_data` becomes `small.onnx_data`), or the input's
+ * own name (`weights.bin`) unless another model's file is in the way; else `<model>.data`, as torch and
+ * onnxruntime-genai write it.
+ */
+function chooseDataFile(storage: WeightStorage, folder: string, modelFile: string): string {
+  const [first, ...others] = storage.files;
+  const inputStem = stemOf(storage.modelFile ?? '');
+  if (first === undefined || first.includes('/') || first.includes('\\'))
+    return `${modelFile}.data`;
+  if (inputStem !== '' && first.startsWith(`${inputStem}.`)) {
+    return `${stemOf(modelFile)}${first.slice(inputStem.length)}`;
+  }
+  for (const suffix of ['.onnx_data', '.onnx.data']) {
+    if (first.endsWith(suffix)) return `${stemOf(modelFile)}${suffix}`;
+  }
+  const isFree = modelFile === storage.modelFile || !existsSync(join(folder, first));
+  return others.length === 0 && isFree ? first : `${modelFile}.data`;
+}
+
+function stemOf(fileName: string): string {
+  return fileName.endsWith('.onnx') ? fileName.slice(0, -'.onnx'.length) : fileName;
+}

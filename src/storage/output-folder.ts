@@ -1,0 +1,142 @@
+import { existsSync } from 'node:fs';
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  stat,
+  unlink,
+} from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { OutputFile, OutputFolder } from '../formats/onnx/byte-source.ts';
+import { closeFile } from './file-source.ts';
+
+/** Files that are written under temporary names and appear together, in the order of their creation. */
+export interface StagedFolder extends OutputFolder {
+  /** Syncs all files and gives them their names. Returns their paths, in that order. */
+  commit(): Promise<readonly string[]>;
+  /** Removes what was written; the folder is as before. */
+  abort(): Promise<void>;
+}
+
+interface StagedFile {
+  readonly name: string;
+  readonly temporary: string;
+  readonly handle: FileHandle | undefined;
+}
+
+/**
+ * Returns a folder to write into; it is made when it does not exist. Temporary files that a
+ * killed run left behind under the names that are written now are removed.
+ */
+export async function stageFolder(folder: string): Promise<StagedFolder> {
+  await mkdir(folder, { recursive: true });
+  const staged: StagedFile[] = [];
+  const stage = async (name: string): Promise<string> => {
+    await removeLeftovers(folder, name);
+    return join(folder, temporaryName(name, process.pid));
+  };
+  return {
+    async create(name) {
+      const temporary = await stage(name);
+      const handle = await open(temporary, 'w');
+      staged.push({ name, temporary, handle });
+      return appender(handle);
+    },
+    async link(path, name) {
+      const temporary = await stage(name);
+      try {
+        await link(path, temporary);
+      } catch {
+        return false;
+      }
+      staged.push({ name, temporary, handle: undefined });
+      return true;
+    },
+    async commit() {
+      for (const { handle } of staged) {
+        await handle?.sync();
+        await handle?.close();
+      }
+      await publish(folder, staged);
+      return staged.map(({ name }) => join(folder, name));
+    },
+    async abort() {
+      for (const { handle, temporary } of staged) {
+        await handle?.close().catch(() => {});
+        await unlink(temporary).catch(() => {});
+      }
+    },
+  };
+}
+
+function appender(handle: FileHandle): OutputFile {
+  return {
+    async append(bytes) {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done);
+        done += bytesWritten;
+      }
+    },
+  };
+}
+
+/**
+ * The last file names the others (a model its data). While several files replace old ones, it must not be
+ * there: a killed run then leaves no model rather than an old one over new data.
+ */
+async function publish(folder: string, staged: readonly StagedFile[]): Promise<void> {
+  const last = staged.at(-1);
+  const replacesOthers = staged.slice(0, -1).some(({ name }) => existsSync(join(folder, name)));
+  if (last !== undefined && replacesOthers) {
+    closeFile(resolve(folder, last.name));
+    await unlink(join(folder, last.name)).catch(() => {});
+  }
+  for (const { name, temporary } of staged) {
+    closeFile(resolve(folder, name));
+    await rename(temporary, join(folder, name));
+    // rename(2) does nothing when both names are links to one file, and leaves the temporary name.
+    await unlink(temporary).catch(() => {});
+  }
+  await syncFolder(folder);
+}
+
+/** Makes the renames durable. Windows cannot open folders and does not need it. */
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function temporaryName(name: string, processId: number): string {
+  return `.${name}.${processId}.autoglm`;
+}
+
+async function removeLeftovers(folder: string, name: string): Promise<void> {
+  for (const entry of await readdir(folder)) {
+    const processId = Number(/\.(\d+)\.autoglm$/.exec(entry)?.[1]);
+    if (entry !== temporaryName(name, processId) || isAlive(processId)) continue;
+    await unlink(join(folder, entry)).catch(() => {});
+  }
+}
+
+function isAlive(processId: number): boolean {
+  try {
+    process.kill(processId, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Returns whether there is a regular file at `path`. */
+export async function isFile(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() ?? false;
+}
