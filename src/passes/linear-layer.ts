@@ -7,6 +7,7 @@ export type LinearRole =
   | 'k'
   | 'v'
   | 'qkv'
+  | 'kv'
   | 'attention-output'
   | 'gate'
   | 'up'

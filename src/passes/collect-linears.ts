@@ -1,0 +1,142 @@
+import { intAttribute, intsAttribute } from '../ir/attributes.ts';
+import type { Node } from '../ir/model.ts';
+import { elementCount } from '../ir/tensor.ts';
+import { findOp } from '../ops/index.ts';
+import { type ConstantPath, findConstant } from './constant-path.ts';
+import { findReader, type GraphView, isOp } from './graph-view.ts';
+import { layerName } from './layer-name.ts';
+import type { LinearLayer } from './linear-layer.ts';
+import type { PassContext } from './pass.ts';
+
+type Bias = NonNullable<LinearLayer['bias']>;
+
+/** A product with its features, before its bias and name are known. */
+interface Product {
+  readonly constant: ConstantPath;
+  readonly outputAxis: number;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly isPatch: boolean;
+}
+
+/**
+ * Returns every product with a constant weight in node order, all with role `other`, or
+ * `embedding-projection` for a patch embedding. Roles come from the blocks around them.
+ */
+export function collectLinears(view: GraphView, context: PassContext): LinearLayer[] {
+  const layers: LinearLayer[] = [];
+  for (const node of view.graph.nodes) {
+    if (!isOp(node, 'MatMul', 'Gemm', 'Conv')) continue;
+    const product = describeProduct(view, node, (reason) => {
+      context.decline({ pass: 'find-linears', node: node.name || (node.outputs[0] ?? ''), reason });
+    });
+    if (product !== undefined) layers.push(makeLayer(view, node, product));
+  }
+  return withUniqueNames(layers);
+}
+
+function describeProduct(
+  view: GraphView,
+  node: Node,
+  decline: (reason: string) => void,
+): Product | undefined {
+  const constant = findConstant(view, node.inputs[1] ?? '');
+  if (constant === undefined) {
+    if (findConstant(view, node.inputs[0] ?? '') !== undefined)
+      decline('the weight is the left operand');
+    return undefined;
+  }
+  const { dims } = constant.tensor;
+  if (node.opType === 'Conv') return describeConv(node, constant, decline);
+  if (dims.length !== 2) {
+    decline(`the weight has ${dims.length} axes, a linear layer has 2`);
+    return undefined;
+  }
+  if (node.opType === 'Gemm' && intAttribute(node, 'transA', 0) === 1) {
+    decline('Gemm transposes its input');
+    return undefined;
+  }
+  const asRead = findOp('', node.opType)?.weight?.outputAxis(node, 2) ?? 1;
+  const transposes = constant.path.filter((step) => step.opType === 'Transpose').length;
+  const outputAxis = transposes % 2 === 1 ? 1 - asRead : asRead;
+  const [inFeatures, outFeatures] = [dims[1 - outputAxis] ?? 0, dims[outputAxis] ?? 0];
+  if (inFeatures === 1) {
+    decline('an outer product, as rotary frequencies make');
+    return undefined;
+  }
+  return { constant, outputAxis, inFeatures, outFeatures, isPatch: false };
+}
+
+/** A Conv is linear per position when its window is 1, or when windows tile the input (patches). */
+function describeConv(
+  node: Node,
+  constant: ConstantPath,
+  decline: (reason: string) => void,
+): Product | undefined {
+  const [outFeatures = 0, ...rest] = constant.tensor.dims;
+  const kernel = rest.slice(1);
+  const strides = intsAttribute(node, 'strides') ?? kernel.map(() => 1);
+  const padded = (intsAttribute(node, 'pads') ?? []).some((pad) => pad !== 0);
+  const pointwise = kernel.every((size) => size === 1);
+  const tiles = kernel.every((size, axis) => size === strides[axis]);
+  if (intAttribute(node, 'group', 1) !== 1 || padded || !(pointwise || tiles)) {
+    decline('a convolution over more than one position');
+    return undefined;
+  }
+  const inFeatures = elementCount(rest);
+  return { constant, outputAxis: 0, inFeatures, outFeatures, isPatch: !pointwise };
+}
+
+function makeLayer(view: GraphView, node: Node, product: Product): LinearLayer {
+  const { constant, outputAxis, inFeatures, outFeatures, isPatch } = product;
+  const [output = ''] = node.outputs;
+  const bias =
+    node.opType === 'MatMul'
+      ? addedBias(view, output, outFeatures)
+      : inputBias(view, node.inputs[2] ?? '');
+  const { tensor, initializer } = constant;
+  return {
+    name: layerName({
+      node,
+      others: [bias?.add],
+      weight: { name: initializer, metadata: tensor.metadata },
+      bias: bias?.initializer,
+    }),
+    node,
+    role: isPatch ? 'embedding-projection' : 'other',
+    block: undefined,
+    input: node.inputs[0] ?? '',
+    output: bias?.add?.outputs[0] ?? output,
+    weight: { ...constant, outputAxis },
+    inFeatures,
+    outFeatures,
+    ...(bias !== undefined && { bias }),
+  };
+}
+
+function inputBias(view: GraphView, value: string): Bias | undefined {
+  const constant = value === '' ? undefined : findConstant(view, value);
+  return constant && { tensor: constant.tensor, initializer: constant.initializer };
+}
+
+/** A bias is the only reader of the product: an Add, either way round, of a constant vector. */
+function addedBias(view: GraphView, product: string, outFeatures: number): Bias | undefined {
+  if (view.isOutput(product) || view.uses(product).length !== 1) return undefined;
+  const add = view.uses(product)[0]?.node;
+  if (!isOp(add, 'Add') || findReader(view, product, 'Add') !== add) return undefined;
+  const constant = findConstant(view, add.inputs[add.inputs[0] === product ? 1 : 0] ?? '');
+  const dims = constant?.tensor.dims;
+  if (constant === undefined || dims?.at(-1) !== outFeatures) return undefined;
+  if (elementCount(dims) !== outFeatures) return undefined;
+  return { tensor: constant.tensor, initializer: constant.initializer, add };
+}
+
+/** A module that is called twice gives two layers of one name; the later ones get a number. */
+function withUniqueNames(layers: readonly LinearLayer[]): LinearLayer[] {
+  const taken = new Map<string, number>();
+  return layers.map((layer) => {
+    const count = taken.get(layer.name) ?? 0;
+    taken.set(layer.name, count + 1);
+    return count === 0 ? layer : { ...layer, name: `${layer.name}#${count + 1}` };
+  });
+}

@@ -1,0 +1,19 @@
+import type { Model } from '../ir/model.ts';
+import type { LinearLayer } from './linear-layer.ts';
+import type { PassContext } from './pass.ts';
+import { recognize } from './recognize.ts';
+
+/**
+ * Returns the products with a constant float weight in the main graph, in node order, each with the
+ * role that its block gives it. Weights that are already quantized are left out and declined.
+ */
+export function findLinears(model: Model, context?: PassContext): readonly LinearLayer[] {
+  return recognize(model, context).linears.filter((layer) => {
+    const quantized = layer.weight.path.some((node) => node.opType === 'DequantizeLinear');
+    if (quantized) {
+      const reason = 'the weight is already quantized';
+      context?.decline({ pass: 'find-linears', node: layer.name, reason });
+    }
+    return !quantized;
+  });
+}

@@ -1,0 +1,114 @@
+import type { Dim, Graph, Model, Node, ValueInfo } from '../ir/model.ts';
+import { canonicalDomain } from '../ir/model.ts';
+import { findOp } from '../ops/index.ts';
+import { evaluated, type Facts, type InferContext, UNKNOWN } from '../ops/op-spec.ts';
+import { tensorFacts } from '../ops/tensor-elements.ts';
+
+/** What is known about every value of a model without running it. */
+export interface ModelFacts {
+  /** Facts of the values that a graph of the model itself defines. */
+  of(graph: Graph): ReadonlyMap<string, Facts>;
+}
+
+/** Names visible in a graph: its own facts, then those of the graphs around it. */
+interface Scope {
+  readonly facts: Map<string, Facts>;
+  readonly outer: Scope | undefined;
+}
+
+/**
+ * Returns types, shapes and small values of all values, by one walk through the nodes in order,
+ * bodies included. What the file declares is believed where inference knows less.
+ */
+export function inferFacts(model: Model): ModelFacts {
+  const byGraph = new Map<Graph, ReadonlyMap<string, Facts>>();
+  const versions = new Map(
+    model.opsetImports.map((entry) => [canonicalDomain(entry.domain), entry.version]),
+  );
+  const walk = (graph: Graph, inputs: readonly Facts[], outer: Scope | undefined): Scope => {
+    const scope: Scope = { facts: new Map(), outer };
+    byGraph.set(graph, scope.facts);
+    graph.inputs.forEach((input, index) => {
+      const given = inputs[index] ?? UNKNOWN;
+      scope.facts.set(input.name, mergeFacts(given, declaredFacts(input)));
+    });
+    for (const [name, tensor] of graph.initializers) scope.facts.set(name, tensorFacts(tensor));
+    const declared = new Map(graph.valueInfo);
+    for (const output of graph.outputs) declared.set(output.name, output);
+    for (const node of graph.nodes) inferNode(node, scope, declared, versions, walk);
+    return scope;
+  };
+  walk(model.graph, [], undefined);
+  return { of: (graph) => byGraph.get(graph) ?? new Map() };
+}
+
+type Walk = (graph: Graph, inputs: readonly Facts[], outer: Scope | undefined) => Scope;
+
+function inferNode(
+  node: Node,
+  scope: Scope,
+  declared: ReadonlyMap<string, ValueInfo>,
+  versions: ReadonlyMap<string, number>,
+  walk: Walk,
+): void {
+  const spec = findOp(node.domain, node.opType);
+  const context: InferContext = {
+    opset: versions.get(canonicalDomain(node.domain)) ?? 1,
+    inferBody(graph, inputs) {
+      const inner = walk(graph, inputs, scope);
+      return graph.outputs.map((output) => lookUp(inner, output.name));
+    },
+  };
+  const inputs = node.inputs.map((name) => (name === '' ? UNKNOWN : lookUp(scope, name)));
+  const outputs = spec?.infer(node, inputs, context) ?? [];
+  node.outputs.forEach((name, index) => {
+    if (name === '') return;
+    const info = declared.get(name);
+    scope.facts.set(name, mergeFacts(outputs[index] ?? UNKNOWN, declaredFacts(info)));
+  });
+}
+
+function lookUp(scope: Scope | undefined, name: string): Facts {
+  for (let at = scope; at !== undefined; at = at.outer) {
+    const facts = at.facts.get(name);
+    if (facts !== undefined) return facts;
+  }
+  return UNKNOWN;
+}
+
+/** Returns what a declared type says. */
+export function declaredFacts(info: ValueInfo | undefined): Facts {
+  const type = info?.type;
+  if (type?.kind !== 'tensor') return UNKNOWN;
+  return { dataType: type.dataType, shape: type.shape };
+}
+
+/** The more precise of both; in a contradiction of numbers or ranks the declaration wins. */
+function mergeFacts(inferred: Facts, declared: Facts): Facts {
+  if (declared.dataType === undefined && declared.shape === undefined) return inferred;
+  const dataType = declared.dataType ?? inferred.dataType;
+  const shape = mergeShapes(inferred.shape, declared.shape, 'inferred');
+  const agrees =
+    inferred.shape?.length === shape?.length &&
+    inferred.shape?.every((dim, axis) => typeof dim !== 'number' || dim === shape?.[axis]);
+  return agrees === true ? evaluated(dataType, shape, inferred.elements) : { dataType, shape };
+}
+
+/**
+ * Returns the merged shape. Numbers beat symbols, symbols beat nothing; of two symbols the one
+ * from `symbols` is kept: inferred ones can be calculated with, declared ones are the author's.
+ */
+export function mergeShapes(
+  inferred: readonly Dim[] | undefined,
+  declared: readonly Dim[] | undefined,
+  symbols: 'inferred' | 'declared',
+): readonly Dim[] | undefined {
+  if (declared === undefined) return inferred;
+  if (inferred === undefined || inferred.length !== declared.length) return declared;
+  return declared.map((dim, axis) => {
+    const other = inferred[axis];
+    if (typeof dim === 'number') return dim;
+    if (typeof other === 'number' || dim === undefined) return other;
+    return symbols === 'inferred' ? (other ?? dim) : dim;
+  });
+}
