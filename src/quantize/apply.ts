@@ -1,0 +1,108 @@
+import { UnsupportedError } from '../errors.ts';
+import { type Model, opsetVersion } from '../ir/model.ts';
+import { createWeightKernel, type WeightKernel } from '../numerics/weight-kernel.ts';
+import { convertToFloat32 } from '../passes/convert-to-float32.ts';
+import { findLinears } from '../passes/find-linears.ts';
+import { inferShapes } from '../passes/infer-shapes.ts';
+import type { LinearLayer } from '../passes/linear-layer.ts';
+import { runPasses } from '../passes/pass.ts';
+import { findEmbeddings } from './find-embeddings.ts';
+import { linearForm } from './linear-form.ts';
+import { type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
+import type { PlannedEmbedding, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
+import { raiseOpset } from './raise-opset.ts';
+import { beginRewrite, finishRewrite } from './rewrite.ts';
+import { declaredRank } from './value-types.ts';
+import type { WriteContext } from './write-context.ts';
+import { writeEmbedding } from './write-embedding.ts';
+import { writeLinear } from './write-linear.ts';
+
+/** First opset whose DequantizeLinear takes one scale per channel, and FP16 scales. */
+const PER_CHANNEL_OPSET = 13;
+const FLOAT16_SCALE_OPSET = 19;
+
+/** How to write a plan. */
+export interface ApplyOptions {
+  /** The form for onnxruntime when absent. */
+  readonly lowering?: Lowering;
+  /** Arithmetic on weights; one in this thread when absent. */
+  readonly kernel?: WeightKernel;
+}
+
+/**
+ * Returns `model`, the float model that was planned, with the plan carried out. No weight is read:
+ * INT8 constants and their scales are computed when a writer pulls them, at most 64 MiB at a time.
+ * Throws {@link UnsupportedError} when the plan names a layer that the model does not have.
+ */
+export function applyQuantization(
+  model: Model,
+  plan: QuantizationPlan,
+  options: ApplyOptions = {},
+): Model {
+  const { lowering = ONNXRUNTIME_LOWERING, kernel = createWeightKernel() } = options;
+  const passes = lowering.activations === 'float32' ? [convertToFloat32] : [];
+  const source = runPasses(model, passes);
+  const typed = runPasses(source, [inferShapes]);
+  const context: WriteContext = {
+    rewrite: beginRewrite(typed.graph),
+    lowering,
+    kernel,
+    activations: new Map(),
+    weights: new Map(),
+  };
+  const layers = findLinears(typed);
+  if (lowering.weightOnly === 'int8') writeEmbeddings(context, typed, layers, plan.embeddings);
+  for (const { planned, layer } of inNodeOrder(typed, layers, plan.layers)) {
+    if (planned.scheme === 'float') continue;
+    if (planned.scheme === 'w8a16' && lowering.weightOnly === 'float') continue;
+    const form = linearForm(layer, planned.scheme, declaredRank(typed.graph, layer.input));
+    if (form !== 'float') writeLinear(context, layer, form, planned.activation);
+  }
+  const graph = finishRewrite(context.rewrite, source.graph.valueInfo);
+  return withNeededOpset({ ...source, graph }, context);
+}
+
+function writeEmbeddings(
+  context: WriteContext,
+  model: Model,
+  layers: readonly LinearLayer[],
+  planned: readonly PlannedEmbedding[],
+): void {
+  const tables = findEmbeddings(model, layers);
+  for (const { name, node, scheme } of planned) {
+    if (scheme === 'float') continue;
+    const found = tables.find((table) => table.name === name && table.node.name === node);
+    writeEmbedding(context, found ?? missing('token table', name));
+  }
+}
+
+/** Quantized inputs stand before their first reader, so layers must come in the order of the graph. */
+function inNodeOrder(
+  model: Model,
+  layers: readonly LinearLayer[],
+  planned: readonly PlannedLayer[],
+): readonly { readonly planned: PlannedLayer; readonly layer: LinearLayer }[] {
+  const byName = new Map<string, LinearLayer>(layers.map((layer) => [layer.name, layer]));
+  const positions = new Map(model.graph.nodes.map((node, index) => [node, index]));
+  return planned
+    .map((entry) => ({
+      planned: entry,
+      layer: byName.get(entry.name) ?? missing('layer', entry.name),
+    }))
+    .sort((a, b) => positions.get(a.layer.node)! - positions.get(b.layer.node)!);
+}
+
+function missing(what: string, name: string): never {
+  throw new UnsupportedError(
+    `quantize: the plan names a ${what} that is not in this model (got "${name}"). ` +
+      'Plan and model belong together: plan again from this model.',
+  );
+}
+
+function withNeededOpset(model: Model, { rewrite }: WriteContext): Model {
+  const hasFloat16Scale = [...rewrite.added.values()].some(
+    ({ dataType }) => dataType === 'float16',
+  );
+  const needed = hasFloat16Scale ? FLOAT16_SCALE_OPSET : PER_CHANNEL_OPSET;
+  return (opsetVersion(model) ?? 1) >= needed ? model : raiseOpset(model, needed);
+}

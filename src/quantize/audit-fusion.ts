@@ -1,0 +1,70 @@
+import type { Model, Node } from '../ir/model.ts';
+import type { LinearForm, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
+
+/** Kernels that really compute with the integers of a form. */
+const FUSED_OPS: Readonly<Record<Exclude<LinearForm, 'float'>, readonly string[]>> = {
+  MatMulIntegerToFloat: ['MatMulIntegerToFloat', 'QLinearMatMul', 'DynamicQuantizeMatMul'],
+  QGemm: ['QGemm', 'MatMulIntegerToFloat', 'QLinearMatMul'],
+  MatMulNBits: ['MatMulNBits'],
+};
+
+const REASONS: Readonly<Record<string, string>> = {
+  Gemm: 'ran as a float Gemm: the weight is widened in every run',
+  MatMul: 'ran as a float MatMul: the weight is widened in every run',
+  FusedMatMul: 'the transpose was merged into a float product',
+};
+
+/** A layer that was planned as integers and did not become an integer kernel. */
+export interface UnfusedLayer {
+  readonly layer: string;
+  readonly node: string;
+  readonly form: LinearForm;
+  /** Operator that runs instead; absent when no node of that name is left. */
+  readonly ranAs?: string;
+  readonly reason: string;
+}
+
+/** How many planned layers the runtime really fused. */
+export interface FusionAudit {
+  readonly planned: number;
+  readonly fused: number;
+  /** Fused layers by kernel. */
+  readonly kernels: Readonly<Record<string, number>>;
+  readonly unfused: readonly UnfusedLayer[];
+}
+
+/**
+ * Returns which quantized layers of `plan` became integer kernels in `optimized`, the model as
+ * onnxruntime wrote it after its own optimisation at level `all`. Layers are found by node name.
+ */
+export function auditFusion(optimized: Model, plan: QuantizationPlan): FusionAudit {
+  const byName = new Map<string, Node>();
+  for (const node of optimized.graph.nodes) {
+    // A fusion appends its own name: `node/MatMulAddFusion`.
+    const name = node.name.replace(/\/MatMulAddFusion.*$/, '');
+    if (!byName.has(name)) byName.set(name, node);
+  }
+  const kernels: Record<string, number> = {};
+  const unfused: UnfusedLayer[] = [];
+  const planned = plan.layers.filter((layer) => layer.form !== 'float');
+  for (const layer of planned) {
+    const node = byName.get(layer.node);
+    const wanted = layer.form === 'float' ? [] : FUSED_OPS[layer.form];
+    if (node !== undefined && wanted.includes(node.opType)) {
+      kernels[node.opType] = (kernels[node.opType] ?? 0) + 1;
+    } else unfused.push(describeUnfused(layer, node));
+  }
+  return { planned: planned.length, fused: planned.length - unfused.length, kernels, unfused };
+}
+
+function describeUnfused(layer: PlannedLayer, node: Node | undefined): UnfusedLayer {
+  const { name, form } = layer;
+  const missing = 'no node of that name is left: another fusion took it';
+  return {
+    layer: name,
+    node: layer.node,
+    form,
+    ...(node !== undefined && { ranAs: node.opType }),
+    reason: node === undefined ? missing : (REASONS[node.opType] ?? `ran as ${node.opType}`),
+  };
+}

@@ -1,0 +1,203 @@
+import { UnsupportedError, UsageError } from '../errors.ts';
+import { rawByteLength } from '../ir/data-type.ts';
+import { indexUses, type UseIndex } from '../ir/index-uses.ts';
+import type { Model, Node } from '../ir/model.ts';
+import { elementCount, type Tensor } from '../ir/tensor.ts';
+import { chooseScale } from '../numerics/affine.ts';
+import { findLinears } from '../passes/find-linears.ts';
+import { inferShapes } from '../passes/infer-shapes.ts';
+import type { LinearLayer } from '../passes/linear-layer.ts';
+import { runPasses } from '../passes/pass.ts';
+import type { Recipe, Scheme } from '../recipe/recipe.ts';
+import { type Embedding, findEmbeddings } from './find-embeddings.ts';
+import { whyNotQuantizable } from './layer-limits.ts';
+import { linearForm } from './linear-form.ts';
+import { planTotals } from './plan-totals.ts';
+import type {
+  ActivationRange,
+  ActivationRanges,
+  PlannedActivation,
+  PlannedEmbedding,
+  PlannedLayer,
+  PlannedWeight,
+  QuantizationPlan,
+} from './quantization-plan.ts';
+import { type SelectedScheme, selectSchemes } from './select-scheme.ts';
+import { declaredRank } from './value-types.ts';
+import { weightConsumers } from './weight-consumers.ts';
+
+/** A decision that may still be taken back when a weight turns out to be shared. */
+interface Draft {
+  readonly node: Node;
+  readonly initializer: string;
+  choice: SelectedScheme;
+}
+
+interface LayerDraft extends Draft {
+  readonly layer: LinearLayer;
+}
+
+interface TableDraft extends Draft {
+  readonly embedding: Embedding;
+}
+
+/**
+ * Returns what `recipe` does to each linear layer and token table of the float `model`, without
+ * doing it. `ranges` holds calibrated activation ranges by value name; a layer without one falls
+ * back to weights only, with the reason. Throws {@link UnsupportedError} when nothing would be
+ * quantized, {@link UsageError} when the recipe needs ranges and there are none at all.
+ */
+export function planQuantization(
+  model: Model,
+  recipe: Recipe,
+  ranges: ActivationRanges,
+): QuantizationPlan {
+  const typed = runPasses(model, [inferShapes]);
+  const layers = findLinears(typed);
+  const selected = selectSchemes(layers, recipe);
+  const drafts = layers.map((layer): LayerDraft => {
+    const { node, weight } = layer;
+    const choice = withinLimits(layer, selected.byLayer.get(layer.name)!);
+    return { layer, node, initializer: weight.initializer, choice };
+  });
+  requireRanges(drafts, ranges);
+  for (const draft of drafts) draft.choice = withRange(draft, ranges);
+  const tables = findEmbeddings(typed, layers).map((embedding): TableDraft => {
+    const choice: SelectedScheme =
+      recipe.embedding === 'int8' ? { scheme: 'w8a16' } : { scheme: 'float', reason: 'recipe' };
+    return { embedding, node: embedding.node, initializer: embedding.name, choice };
+  });
+  leaveSharedFloat(indexUses(typed.graph), [...drafts, ...tables]);
+  const planned = drafts.map((draft) => planLayer(typed, draft, recipe, ranges));
+  const embeddings = tables.map(planEmbedding);
+  requireSomething(planned, embeddings, recipe);
+  return {
+    recipe,
+    layers: planned,
+    embeddings,
+    unmatchedRules: selected.unmatchedRules,
+    totals: planTotals(typed, planned, embeddings),
+  };
+}
+
+function withinLimits(layer: LinearLayer, choice: SelectedScheme): SelectedScheme {
+  const limit = choice.scheme === 'float' ? undefined : whyNotQuantizable(layer);
+  return limit === undefined ? choice : { scheme: 'float', reason: limit };
+}
+
+function requireRanges(drafts: readonly LayerDraft[], ranges: ActivationRanges): void {
+  const wanting = drafts.filter(({ choice }) => choice.scheme === 'w8a8');
+  if (wanting.length === 0 || wanting.some(({ layer }) => ranges.has(layer.input))) return;
+  throw new UsageError(
+    `plan: no calibrated range for any of ${wanting.length} W8A8 layers ` +
+      `(got ${ranges.size} ranges, expected "${wanting[0]!.layer.input}" among them). ` +
+      'Calibrate this model first, or use recipe w8a16, which needs no ranges.',
+  );
+}
+
+function withRange({ layer, choice }: LayerDraft, ranges: ActivationRanges): SelectedScheme {
+  if (choice.scheme !== 'w8a8') return choice;
+  const range = ranges.get(layer.input);
+  if (range === undefined) {
+    return { scheme: 'w8a16', reason: `no calibrated range for ${layer.input}` };
+  }
+  return Number.isFinite(range.min) && Number.isFinite(range.max)
+    ? choice
+    : { scheme: 'w8a16', reason: `range of ${layer.input} is not finite` };
+}
+
+/** A constant that any float consumer still reads would be stored twice, so all its readers stay float. */
+function leaveSharedFloat(index: UseIndex, drafts: readonly Draft[]): void {
+  const readers = new Map<string, Draft[]>();
+  for (const draft of drafts) {
+    if (draft.choice.scheme === 'float') continue;
+    const known = readers.get(draft.initializer);
+    if (known === undefined) readers.set(draft.initializer, [draft]);
+    else known.push(draft);
+  }
+  for (const [name, quantized] of readers) {
+    const covered = new Set(quantized.map(({ node }) => node));
+    const { nodes, escapes } = weightConsumers(index, name);
+    if (!escapes && [...nodes].every((node) => covered.has(node))) continue;
+    for (const draft of quantized) {
+      draft.choice = { scheme: 'float', reason: 'weight is shared with a float consumer' };
+    }
+  }
+}
+
+function planLayer(
+  model: Model,
+  { layer, choice }: LayerDraft,
+  recipe: Recipe,
+  ranges: ActivationRanges,
+): PlannedLayer {
+  const { node, weight } = layer;
+  const range = choice.scheme === 'w8a8' ? ranges.get(layer.input) : undefined;
+  return {
+    name: layer.name,
+    node: node.name === '' ? layer.name : node.name,
+    op: node.opType,
+    role: layer.role,
+    scheme: choice.scheme,
+    ...(choice.reason !== undefined && { reason: choice.reason }),
+    form: linearForm(layer, choice.scheme, declaredRank(model.graph, layer.input)),
+    inFeatures: layer.inFeatures,
+    outFeatures: layer.outFeatures,
+    weight: planWeight(weight.initializer, weight.tensor, choice.scheme, layer.outFeatures),
+    ...(range !== undefined && {
+      activation: planActivation(layer.input, range, recipe.activations.symmetric),
+    }),
+  };
+}
+
+function planActivation(
+  tensor: string,
+  range: ActivationRange,
+  symmetric: boolean,
+): PlannedActivation {
+  const { scale, zeroPoint } = chooseScale(range, { dataType: 'uint8', symmetric });
+  const { min, max, calibrator } = range;
+  return { tensor, min, max, calibrator, dataType: 'uint8', scale, zeroPoint };
+}
+
+function planEmbedding({ embedding, choice }: TableDraft): PlannedEmbedding {
+  const scheme = choice.scheme === 'float' ? 'float' : 'int8';
+  return {
+    name: embedding.name,
+    node: embedding.node.name,
+    scheme,
+    ...(choice.reason !== undefined && { reason: choice.reason }),
+    table: planWeight(embedding.name, embedding.table, choice.scheme, embedding.table.dims[0]!),
+  };
+}
+
+function planWeight(
+  initializer: string,
+  tensor: Tensor,
+  scheme: Scheme,
+  channels: number,
+): PlannedWeight {
+  const { dims, dataType } = tensor;
+  const count = elementCount(dims);
+  const bytesBefore = rawByteLength(dataType, count) ?? tensor.source.byteLength;
+  const bytesAfter = scheme === 'float' ? bytesBefore : count + 4 * channels;
+  return { initializer, dims, dataType, bytesBefore, bytesAfter };
+}
+
+function requireSomething(
+  layers: readonly PlannedLayer[],
+  embeddings: readonly PlannedEmbedding[],
+  recipe: Recipe,
+): void {
+  if (layers.some(({ scheme }) => scheme !== 'float')) return;
+  if (embeddings.some(({ scheme }) => scheme !== 'float')) return;
+  const reasons = [...new Set(layers.map(({ reason }) => reason ?? 'recipe'))].slice(0, 3);
+  const found =
+    layers.length === 0
+      ? 'no linear layers found'
+      : `${layers.length} linear layers, all left float: ${reasons.join('; ')}`;
+  throw new UnsupportedError(
+    `plan: recipe ${recipe.name} quantizes nothing in this model (got ${found}, expected at least ` +
+      'one layer). See `autoglm inspect` for what the model holds.',
+  );
+}

@@ -1,0 +1,93 @@
+import type { DataType } from '../ir/data-type.ts';
+import type { LinearRole } from '../passes/linear-layer.ts';
+import type { CalibratorName, Recipe, Scheme } from '../recipe/recipe.ts';
+
+/** The range of an activation as calibration found it, and how. */
+export interface ActivationRange {
+  readonly min: number;
+  readonly max: number;
+  /** The method that chose the range; with `auto` the one that won for this tensor. */
+  readonly calibrator: Exclude<CalibratorName, 'auto'>;
+}
+
+/** Calibrated ranges by value name of the source graph. */
+export type ActivationRanges = ReadonlyMap<string, ActivationRange>;
+
+/** The quantized input of a W8A8 layer, with the parameters of the onnxruntime form. */
+export interface PlannedActivation extends ActivationRange {
+  /** Value name in the source graph. */
+  readonly tensor: string;
+  readonly dataType: 'uint8';
+  readonly scale: number;
+  readonly zeroPoint: number;
+}
+
+/** A constant before and after. `bytesAfter` counts integers and scales. */
+export interface PlannedWeight {
+  readonly initializer: string;
+  readonly dims: readonly number[];
+  readonly dataType: DataType;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+/**
+ * How a layer is written for onnxruntime, named by the kernel that must come of it:
+ * a MatMul with quantized input (`MatMulIntegerToFloat`), a bias-free Gemm for inputs of rank 2
+ * (`QGemm`), a MatMul with a quantized weight alone (`MatMulNBits`), or nothing new.
+ */
+export type LinearForm = 'MatMulIntegerToFloat' | 'QGemm' | 'MatMulNBits' | 'float';
+
+/** What happens to one linear layer. */
+export interface PlannedLayer {
+  readonly name: string;
+  /** Name of the node in the source graph. */
+  readonly node: string;
+  readonly op: string;
+  readonly role: LinearRole;
+  readonly scheme: Scheme;
+  /** Why the scheme is not the recipe's default: `head`, `rule 3`, `K < 16` ... */
+  readonly reason?: string;
+  readonly form: LinearForm;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly weight: PlannedWeight;
+  /** Present for `w8a8` alone. */
+  readonly activation?: PlannedActivation;
+}
+
+/** What happens to one token table. */
+export interface PlannedEmbedding {
+  /** Name of the table's initializer. */
+  readonly name: string;
+  readonly node: string;
+  readonly scheme: 'int8' | 'float';
+  readonly reason?: string;
+  readonly table: PlannedWeight;
+}
+
+/** Sizes in bytes. Tied tensors count once. */
+export interface PlannedTotals {
+  /** All constants of the source. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** Weights of linear layers alone. */
+  readonly linearBytesBefore: number;
+  readonly linearBytesAfter: number;
+  /** Share of all constant bytes that is quantized, 0..1. */
+  readonly quantizedShare: number;
+  readonly layers: Readonly<Record<Scheme, number>>;
+}
+
+/**
+ * Everything that quantization will do, as data that prints and survives JSON. It names layers of
+ * the float source and is the same for every target: writers lower it by their own table.
+ */
+export interface QuantizationPlan {
+  readonly recipe: Recipe;
+  readonly layers: readonly PlannedLayer[];
+  readonly embeddings: readonly PlannedEmbedding[];
+  /** Rules that matched no layer, as `rule 2 (match "foo")`. */
+  readonly unmatchedRules: readonly string[];
+  readonly totals: PlannedTotals;
+}

@@ -1,0 +1,149 @@
+import { derivedSource, type Tensor, type TensorSource } from '../ir/tensor.ts';
+import { chooseSymmetricScale, type ScaleType } from '../numerics/affine.ts';
+import { bfloat16ArrayToFloat32 } from '../numerics/bfloat16.ts';
+import { float32ToFloat16 } from '../numerics/float16.ts';
+import type { WeightBlock, WeightKernel } from '../numerics/weight-kernel.ts';
+
+/** Bytes of the float weight that are in memory at once. */
+const BLOCK_BYTES = 64 * 1024 * 1024;
+/** INT8 weights span -127..127, so that a weight and its negative are equally far. */
+const LIMIT = 127;
+
+/** An INT8 weight whose bytes and scales are computed from the float weight when they are read. */
+export interface QuantizedWeight {
+  /** int8, in the layout of the float weight. */
+  readonly values: TensorSource;
+  /** One scale per output channel, float32 values exact in `scaleType`; computed once. */
+  readonly scales: () => Promise<Float32Array>;
+  readonly channels: number;
+}
+
+/**
+ * Returns the INT8 form of a weight matrix [rows, columns] with one scale per index of `axis`
+ * (0 or 1): `scale = absmax / 127` rounded to `scaleType`, then `q = roundHalfToEven(w / scale)`.
+ * A channel of zeros has scale 1. Reading throws an error that names the tensor when it holds NaN
+ * or infinity.
+ */
+export function quantizeWeight(
+  tensor: Tensor,
+  axis: number,
+  scaleType: ScaleType,
+  kernel: WeightKernel,
+): QuantizedWeight {
+  const [rowCount, columnCount] = tensor.dims as readonly [number, number];
+  let pending: Promise<Float32Array> | undefined;
+  const scales = (): Promise<Float32Array> => {
+    pending ??= absMax(tensor, axis, kernel).then((maxima) =>
+      maxima.map((magnitude) => chooseSymmetricScale(magnitude, LIMIT, scaleType)),
+    );
+    return pending;
+  };
+  const key = tensor.source.key;
+  const values = derivedSource({
+    rowCount,
+    rowByteLength: columnCount,
+    ...(key !== undefined && { key: `${key}|int8|axis ${axis}|${scaleType}` }),
+    async fill(into, firstRow, count) {
+      const channelScales = await scales();
+      const target = new Int8Array(into.buffer, into.byteOffset, into.length);
+      for await (const block of blocks(tensor, firstRow, count)) {
+        const start = (block.firstRow! - firstRow) * columnCount;
+        const part = target.subarray(start, start + block.rowCount * columnCount);
+        if (axis === 1) await kernel.quantizeColumns(block, channelScales, LIMIT, part);
+        else {
+          const end = block.firstRow! + block.rowCount;
+          const rowScales = channelScales.subarray(block.firstRow!, end);
+          await kernel.quantizeRows(block, rowScales, LIMIT, part);
+        }
+      }
+    },
+  });
+  return { values, scales, channels: tensor.dims[axis]! };
+}
+
+/** Returns the scales as tensor bytes; `key` as in {@link TensorSource}. */
+export function scaleSource(weight: QuantizedWeight, storedAs: ScaleType): TensorSource {
+  const width = storedAs === 'float16' ? 2 : 4;
+  return derivedSource({
+    rowCount: 1,
+    rowByteLength: weight.channels * width,
+    async fill(into) {
+      const scales = await weight.scales();
+      const view = new DataView(into.buffer, into.byteOffset, into.length);
+      scales.forEach((scale, index) => {
+        if (storedAs === 'float16') view.setUint16(index * 2, float32ToFloat16(scale), true);
+        else view.setFloat32(index * 4, scale, true);
+      });
+    },
+  });
+}
+
+/**
+ * Returns the transpose of a matrix of bytes [rows, columns], made when it is read. A block of the
+ * result needs a pass over the whole matrix, so reading costs one pass per 64 MiB.
+ */
+export function transposedSource(
+  source: TensorSource,
+  rows: number,
+  columns: number,
+): TensorSource {
+  return derivedSource({
+    rowCount: columns,
+    rowByteLength: rows,
+    ...(source.key !== undefined && { key: `${source.key}|transposed` }),
+    async fill(into, firstColumn, count) {
+      const rowsAtOnce = Math.max(1, Math.min(rows, Math.floor(BLOCK_BYTES / columns)));
+      const block = new Uint8Array(rowsAtOnce * columns);
+      for (let row = 0; row < rows; row += rowsAtOnce) {
+        const taken = Math.min(rowsAtOnce, rows - row);
+        await source.read(block.subarray(0, taken * columns), row * columns);
+        for (let column = 0; column < count; column++) {
+          const target = column * rows + row;
+          const first = firstColumn + column;
+          for (let index = 0; index < taken; index++) {
+            into[target + index] = block[index * columns + first]!;
+          }
+        }
+      }
+    },
+  });
+}
+
+async function absMax(tensor: Tensor, axis: number, kernel: WeightKernel): Promise<Float32Array> {
+  const [rowCount] = tensor.dims as readonly [number, number];
+  const maxima = new Float32Array(tensor.dims[axis]!);
+  for await (const block of blocks(tensor, 0, rowCount)) {
+    const found = axis === 1 ? await kernel.absMaxColumns(block) : await kernel.absMaxRows(block);
+    const first = axis === 1 ? 0 : block.firstRow!;
+    found.forEach((magnitude, index) => {
+      if (magnitude > maxima[first + index]!) maxima[first + index] = magnitude;
+    });
+  }
+  return maxima;
+}
+
+/** Yields rows `[firstRow, firstRow + count)` in blocks; each block's bytes are valid until the next. */
+async function* blocks(
+  tensor: Tensor,
+  firstRow: number,
+  count: number,
+): AsyncGenerator<WeightBlock> {
+  const [, columnCount] = tensor.dims as readonly [number, number];
+  const width = tensor.dataType === 'float32' ? 4 : 2;
+  const rowBytes = columnCount * width;
+  const rowsAtOnce = Math.max(1, Math.min(count, Math.floor(BLOCK_BYTES / rowBytes)));
+  const buffer = new Uint8Array(rowsAtOnce * rowBytes);
+  for (let row = firstRow; row < firstRow + count; row += rowsAtOnce) {
+    const rowCount = Math.min(rowsAtOnce, firstRow + count - row);
+    const bytes = buffer.subarray(0, rowCount * rowBytes);
+    await tensor.source.read(bytes, row * rowBytes);
+    const { name } = tensor;
+    const place = { name, rowCount, columnCount, firstRow: row };
+    if (tensor.dataType === 'bfloat16') {
+      const widened = bfloat16ArrayToFloat32(new Uint16Array(bytes.buffer, 0, bytes.length / 2));
+      yield { ...place, dataType: 'float32', bytes: new Uint8Array(widened.buffer) };
+    } else {
+      yield { ...place, dataType: width === 2 ? 'float16' : 'float32', bytes };
+    }
+  }
+}

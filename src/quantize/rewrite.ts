@@ -1,0 +1,87 @@
+import { editGraph, nameMaker } from '../ir/edit.ts';
+import { indexUses } from '../ir/index-uses.ts';
+import type { Graph, Node, ValueInfo } from '../ir/model.ts';
+import { inlineTensor, type Tensor } from '../ir/tensor.ts';
+
+/** Changes to one graph, gathered layer by layer and made at once. */
+export interface Rewrite {
+  readonly graph: Graph;
+  /** Makes a name that is free in the graph and among those made before. */
+  readonly freshName: (wanted: string) => string;
+  /** New nodes that must stand before an existing one. */
+  readonly before: Map<Node, Node[]>;
+  readonly instead: Map<Node, readonly Node[]>;
+  readonly added: Map<string, Tensor>;
+  /** Constants and nodes that go if nobody reads them any more. */
+  readonly perhapsUnused: Set<string>;
+}
+
+/** Returns an empty rewrite of `graph`. */
+export function beginRewrite(graph: Graph): Rewrite {
+  return {
+    graph,
+    freshName: nameMaker(graph),
+    before: new Map(),
+    instead: new Map(),
+    added: new Map(),
+    perhapsUnused: new Set(),
+  };
+}
+
+/** Puts new nodes in front of `node`, after those put there before. */
+export function insertBefore(rewrite: Rewrite, node: Node, nodes: readonly Node[]): void {
+  const known = rewrite.before.get(node);
+  if (known === undefined) rewrite.before.set(node, [...nodes]);
+  else known.push(...nodes);
+}
+
+/** Adds a constant under a fresh name made from its own and returns that name. */
+export function addConstant(rewrite: Rewrite, tensor: Tensor): string {
+  const name = rewrite.freshName(tensor.name);
+  rewrite.added.set(name, { ...tensor, name });
+  return name;
+}
+
+/**
+ * Returns the name of a zero point of zeros, one per channel, shared by all layers as wide:
+ * onnxruntime fuses a quantized Gemm and a transposed weight only when it is spelled out.
+ */
+export function zeroPoints(rewrite: Rewrite, channels: number): string {
+  const name = `quantized_weight_zero_point_${channels}`;
+  if (!rewrite.added.has(name)) {
+    rewrite.added.set(name, inlineTensor(name, 'int8', [channels], new Uint8Array(channels)));
+  }
+  return name;
+}
+
+/** Returns the graph with everything gathered, without the constants that lost their last reader. */
+export function finishRewrite(rewrite: Rewrite, valueInfo: ReadonlyMap<string, ValueInfo>): Graph {
+  const { before, instead, added, perhapsUnused, graph } = rewrite;
+  const replace = new Map<Node, readonly Node[]>();
+  for (const node of new Set([...before.keys(), ...instead.keys()])) {
+    replace.set(node, [...(before.get(node) ?? []), ...(instead.get(node) ?? [node])]);
+  }
+  const edited = editGraph(graph, { replace, addInitializers: added.values(), valueInfo });
+  return withoutUnused(edited, perhapsUnused);
+}
+
+function withoutUnused(graph: Graph, candidates: ReadonlySet<string>): Graph {
+  const { producers, uses, outputs } = indexUses(graph);
+  const removedNodes = new Set<Node>();
+  const removedInitializers = new Set<string>();
+  const isUnused = (name: string): boolean =>
+    !outputs.has(name) && (uses.get(name) ?? []).every(({ node }) => removedNodes.has(node));
+  // Readers come after what they read, so the last candidates must go first.
+  for (const name of [...candidates].reverse()) {
+    if (!isUnused(name)) continue;
+    const producer = producers.get(name);
+    if (producer === undefined) removedInitializers.add(name);
+    else if (producer.outputs.every(isUnused)) removedNodes.add(producer);
+  }
+  const valueInfo = new Map(graph.valueInfo);
+  for (const node of removedNodes) for (const output of node.outputs) valueInfo.delete(output);
+  const replace = new Map([...removedNodes].map((node) => [node, []] as const));
+  const trimmed = editGraph(graph, { replace, removeInitializers: removedInitializers, valueInfo });
+  const inputs = trimmed.inputs.filter(({ name }) => !removedInitializers.has(name));
+  return inputs.length === trimmed.inputs.length ? trimmed : { ...trimmed, inputs };
+}

@@ -1,0 +1,62 @@
+import type { LinearLayer } from '../passes/linear-layer.ts';
+import { defaultScheme, type Recipe, type RecipeRule, type Scheme } from '../recipe/recipe.ts';
+
+/** What a recipe asks for one layer, and why when it is not the recipe's default. */
+export interface SelectedScheme {
+  readonly scheme: Scheme;
+  readonly reason?: string;
+}
+
+/** Schemes by layer name, and the rules that never matched. */
+export interface SelectedSchemes {
+  readonly byLayer: ReadonlyMap<string, SelectedScheme>;
+  readonly unmatchedRules: readonly string[];
+}
+
+const HEAD_SCHEMES = { 'weight-only': 'w8a16', float: 'float', w8a8: 'w8a8' } as const;
+
+/** Returns the scheme that the recipe gives each layer: default, then head, then the last matching rule. */
+export function selectSchemes(layers: readonly LinearLayer[], recipe: Recipe): SelectedSchemes {
+  const rules = recipe.rules.map((rule) => ({
+    rule,
+    pattern: rule.match === undefined ? undefined : new RegExp(rule.match, 'u'),
+  }));
+  const matched = new Set<number>();
+  const byLayer = new Map<string, SelectedScheme>();
+  for (const layer of layers) {
+    let selected = initialScheme(layer, recipe);
+    rules.forEach(({ rule, pattern }, index) => {
+      if (!matches(layer, rule, pattern)) return;
+      matched.add(index);
+      selected = { scheme: rule.scheme, reason: `rule ${index + 1}` };
+    });
+    byLayer.set(layer.name, selected);
+  }
+  const unmatchedRules = recipe.rules
+    .map((rule, index) => ({ text: describeRule(rule, index), index }))
+    .filter(({ index }) => !matched.has(index))
+    .map(({ text }) => text);
+  return { byLayer, unmatchedRules };
+}
+
+function initialScheme(layer: LinearLayer, recipe: Recipe): SelectedScheme {
+  const usual = defaultScheme(recipe);
+  if (layer.role !== 'head') return { scheme: usual };
+  const scheme = HEAD_SCHEMES[recipe.head];
+  return scheme === usual ? { scheme } : { scheme, reason: 'head' };
+}
+
+function matches(layer: LinearLayer, rule: RecipeRule, pattern: RegExp | undefined): boolean {
+  if (pattern !== undefined && !pattern.test(layer.name)) return false;
+  if (rule.op !== undefined && rule.op !== layer.node.opType) return false;
+  return rule.role === undefined || rule.role === layer.role;
+}
+
+function describeRule(rule: RecipeRule, index: number): string {
+  const conditions = [
+    rule.match === undefined ? '' : `match "${rule.match}"`,
+    rule.op === undefined ? '' : `op ${rule.op}`,
+    rule.role === undefined ? '' : `role ${rule.role}`,
+  ].filter((condition) => condition !== '');
+  return `rule ${index + 1} (${conditions.join(', ')})`;
+}

@@ -1,0 +1,127 @@
+import { attributes } from '../ir/attributes.ts';
+import type { Node } from '../ir/model.ts';
+import { inlineTensor, type Tensor } from '../ir/tensor.ts';
+import { chooseScale, type ScaleType } from '../numerics/affine.ts';
+import { float32ToFloat16 } from '../numerics/float16.ts';
+import type { WeightKernel } from '../numerics/weight-kernel.ts';
+import type { Lowering } from './lowering.ts';
+import type { PlannedActivation } from './quantization-plan.ts';
+import { type QuantizedWeight, quantizeWeight, transposedSource } from './quantized-weight.ts';
+import { addConstant, insertBefore, type Rewrite } from './rewrite.ts';
+
+/** What the writers of one model share. */
+export interface WriteContext {
+  readonly rewrite: Rewrite;
+  readonly lowering: Lowering;
+  readonly kernel: WeightKernel;
+  /** DequantizeLinear outputs by activation and type: all readers of a value share one pair. */
+  readonly activations: Map<string, string>;
+  /** INT8 weights by constant and layout: tied layers share the bytes. */
+  readonly weights: Map<string, StoredWeight>;
+}
+
+/** An INT8 constant in the graph. */
+export interface StoredWeight {
+  readonly initializer: string;
+  readonly quantized: QuantizedWeight;
+}
+
+/** Returns the type to which scales next to values of type `float` are rounded. */
+export function scaleTypeFor(lowering: Lowering, float: ScaleType): ScaleType {
+  return lowering.scaleType === 'activations' ? float : lowering.scaleType;
+}
+
+/** Returns a node with one output, named after it. */
+export function makeNode(
+  opType: string,
+  inputs: readonly string[],
+  output: string,
+  literals: Parameters<typeof attributes>[0] = {},
+): Node {
+  return {
+    name: `${output}_node`,
+    opType,
+    domain: '',
+    inputs,
+    outputs: [output],
+    attributes: attributes(literals),
+  };
+}
+
+/**
+ * Returns the INT8 constant for a weight matrix, made on first use. With `transposed` its rows are
+ * the columns of the float weight; `axis` is the channel axis of the float weight in either case.
+ */
+export function storeWeight(
+  context: WriteContext,
+  initializer: string,
+  tensor: Tensor,
+  axis: number,
+  float: ScaleType,
+  transposed = false,
+): StoredWeight {
+  const { rewrite, lowering, kernel, weights } = context;
+  const scaleType = scaleTypeFor(lowering, float);
+  const key = `${initializer}|${axis}|${scaleType}|${transposed}`;
+  const known = weights.get(key);
+  if (known !== undefined) return known;
+  const quantized = quantizeWeight(tensor, axis, scaleType, kernel);
+  const [rows, columns] = tensor.dims as readonly [number, number];
+  const source = transposed ? transposedSource(quantized.values, rows, columns) : quantized.values;
+  const dims = transposed ? [columns, rows] : [rows, columns];
+  const name = `${initializer}_quantized`;
+  const stored = {
+    initializer: addConstant(rewrite, { name, dataType: 'int8', dims, source }),
+    quantized,
+  };
+  weights.set(key, stored);
+  return stored;
+}
+
+/** Returns the dequantized form of `value`, whose QuantizeLinear pair stands before its first reader. */
+export function quantizedInput(
+  context: WriteContext,
+  reader: Node,
+  value: string,
+  planned: PlannedActivation,
+  float: ScaleType,
+): string {
+  const { rewrite, activations } = context;
+  const key = `${value}|${float}`;
+  const known = activations.get(key);
+  if (known !== undefined) return known;
+  const { scale, zeroPoint, dataType } = activationParameters(context.lowering, planned, float);
+  const scaleName = addConstant(rewrite, scalar(`${value}_scale`, float, scale));
+  const zero = inlineTensor(`${value}_zero_point`, dataType, [], Uint8Array.of(zeroPoint));
+  const zeroName = addConstant(rewrite, zero);
+  const integers = rewrite.freshName(`${value}_quantized`);
+  const output = rewrite.freshName(`${value}_dequantized`);
+  insertBefore(rewrite, reader, [
+    makeNode('QuantizeLinear', [value, scaleName, zeroName], integers),
+    makeNode('DequantizeLinear', [integers, scaleName, zeroName], output),
+  ]);
+  activations.set(key, output);
+  return output;
+}
+
+function activationParameters(
+  lowering: Lowering,
+  planned: PlannedActivation,
+  float: ScaleType,
+): { scale: number; zeroPoint: number; dataType: 'int8' | 'uint8' } {
+  if (lowering.symmetric === 'recipe') return planned;
+  const scaleType = scaleTypeFor(lowering, float);
+  const { scale } = chooseScale(planned, { dataType: 'int8', symmetric: true, scaleType });
+  // uint8 about 128 spans what int8 about 0 spans, so the integers are the same ones.
+  return lowering.activationType === 'int8'
+    ? { scale, zeroPoint: 0, dataType: 'int8' }
+    : { scale, zeroPoint: 128, dataType: 'uint8' };
+}
+
+function scalar(name: string, dataType: ScaleType, value: number): Tensor {
+  const bytes = new Uint8Array(dataType === 'float16' ? 2 : 4);
+  const view = new DataView(bytes.buffer);
+  if (dataType === 'float16') view.setUint16(0, float32ToFloat16(value), true);
+  else view.setFloat32(0, value, true);
+  return inlineTensor(name, dataType, [], bytes);
+}
