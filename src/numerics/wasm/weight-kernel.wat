@@ -1,0 +1,277 @@
+;; Arithmetic on one row of a weight matrix. TypeScript walks the rows (weight-kernel.ts), so that
+;; these loops stay small enough to read.
+;;
+;; Nothing is factored into functions: V8 11 (Node 20) does not inline calls inside WebAssembly, and
+;; a call per eight values costs two thirds of the speed.
+;;
+;; The vector loops handle 16, 8 or 4 values at a time and may pass the end of the row by up to 15.
+;; What they read there is whatever follows; what they write there is overwritten by the next
+;; row or lies in the slack behind the last. Only abs_max_* keep to the row, since their result
+;; would show the difference.
+;;
+;; Widening float16 (exact for zero, subnormal and normal numbers; NaN and infinity are refused before):
+;; sign-extend to 32 bits, shift left by 13, keep sign, exponent and fraction, multiply by 2^112.
+;;
+;; Rounding half to even: adding 1.5 * 2^23 leaves the integer in the low bits of the float32, and
+;; 0x4b400000 is that number's own bit pattern. The quotient is bounded below first, because the trick fails
+;; where the sum turns negative; above, the bits keep growing and the narrowing saturates.
+(module
+  (memory (export "memory") 1)
+
+  ;; Largest magnitude among `count` float16 values, as float16 bits. From 0x7c00 on the row holds
+  ;; infinity or NaN, because the bits of magnitudes are ordered like integers.
+  (func (export "abs_max_f16") (param $from i32) (param $count i32) (param $bits i32) (result i32)
+    (local $end i32) (local $vector_end i32) (local $max v128)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 1))))
+    (local.set $vector_end (i32.sub (local.get $end) (i32.const 15)))
+    (local.set $max (i16x8.splat (local.get $bits)))
+    (block $vectors_done
+      (loop $vectors
+        (br_if $vectors_done (i32.ge_s (local.get $from) (local.get $vector_end)))
+        (local.set $max
+          (i16x8.max_u (local.get $max)
+            (v128.and (v128.load align=2 (local.get $from)) (i16x8.splat (i32.const 0x7fff)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (br $vectors)))
+    (block $scalars_done
+      (loop $scalars
+        (br_if $scalars_done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $max
+          (i16x8.max_u (local.get $max)
+            (i16x8.splat (i32.and (i32.load16_u (local.get $from)) (i32.const 0x7fff)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 2)))
+        (br $scalars)))
+    (local.set $max (i16x8.max_u (local.get $max)
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $max) (local.get $max))))
+    (local.set $max (i16x8.max_u (local.get $max)
+      (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $max) (local.get $max))))
+    (local.set $max (i16x8.max_u (local.get $max)
+      (i8x16.shuffle 2 3 0 1 6 7 4 5 10 11 8 9 14 15 12 13 (local.get $max) (local.get $max))))
+    (i16x8.extract_lane_u 0 (local.get $max)))
+
+  ;; The same for float32; from 0x7f800000 on the row holds infinity or NaN.
+  (func (export "abs_max_f32") (param $from i32) (param $count i32) (param $bits i32) (result i32)
+    (local $end i32) (local $vector_end i32) (local $max v128)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $vector_end (i32.sub (local.get $end) (i32.const 15)))
+    (local.set $max (i32x4.splat (local.get $bits)))
+    (block $vectors_done
+      (loop $vectors
+        (br_if $vectors_done (i32.ge_s (local.get $from) (local.get $vector_end)))
+        (local.set $max
+          (i32x4.max_u (local.get $max)
+            (v128.and (v128.load align=4 (local.get $from)) (i32x4.splat (i32.const 0x7fffffff)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (br $vectors)))
+    (block $scalars_done
+      (loop $scalars
+        (br_if $scalars_done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $max
+          (i32x4.max_u (local.get $max)
+            (i32x4.splat (i32.and (i32.load (local.get $from)) (i32.const 0x7fffffff)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 4)))
+        (br $scalars)))
+    (local.set $max (i32x4.max_u (local.get $max)
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $max) (local.get $max))))
+    (local.set $max (i32x4.max_u (local.get $max)
+      (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $max) (local.get $max))))
+    (i32x4.extract_lane 0 (local.get $max)))
+
+  ;; maxima[i] = max(maxima[i], |row[i]|) on float16 bits; `maxima` are 16-bit.
+  (func (export "fold_abs_max_f16") (param $from i32) (param $count i32) (param $maxima i32)
+    (local $end i32)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 1))))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (v128.store (local.get $maxima)
+          (i16x8.max_u (v128.load (local.get $maxima))
+            (v128.and (v128.load align=2 (local.get $from)) (i16x8.splat (i32.const 0x7fff)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (local.set $maxima (i32.add (local.get $maxima) (i32.const 16)))
+        (br $vectors))))
+
+  ;; The same for float32 with 32-bit `maxima`.
+  (func (export "fold_abs_max_f32") (param $from i32) (param $count i32) (param $maxima i32)
+    (local $end i32)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 2))))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (v128.store (local.get $maxima)
+          (i32x4.max_u (v128.load (local.get $maxima))
+            (v128.and (v128.load align=4 (local.get $from)) (i32x4.splat (i32.const 0x7fffffff)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (local.set $maxima (i32.add (local.get $maxima) (i32.const 16)))
+        (br $vectors))))
+
+  ;; to[i] = clamp(round(row[i] / scale), -limit, limit) for float16; `limit` is 127 at most.
+  (func (export "quantize_row_f16")
+    (param $from i32) (param $to i32) (param $count i32) (param $scale f32) (param $limit i32)
+    (local $end i32) (local $high v128) (local $low v128) (local $magic v128) (local $magic_bits v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local $kept_bits v128) (local $rebias v128) (local $divisor v128)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 1))))
+    (local.set $high (i8x16.splat (local.get $limit)))
+    (local.set $low (f32x4.neg (f32x4.splat (f32.convert_i32_s (local.get $limit)))))
+    (local.set $magic (f32x4.splat (f32.const 12582912)))
+    (local.set $magic_bits (i32x4.splat (i32.const 0x4b400000)))
+    (local.set $kept_bits (i32x4.splat (i32.const 0x8fffe000)))
+    (local.set $rebias (f32x4.splat (f32.const 0x1p112)))
+    (local.set $divisor (f32x4.splat (local.get $scale)))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $a (i32x4.shl (v128.load16x4_s align=2 (local.get $from)) (i32.const 13)))
+        (local.set $b (i32x4.shl (v128.load16x4_s offset=8 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $c (i32x4.shl (v128.load16x4_s offset=16 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $d (i32x4.shl (v128.load16x4_s offset=24 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $a (f32x4.mul (v128.and (local.get $a) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $b (f32x4.mul (v128.and (local.get $b) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $c (f32x4.mul (v128.and (local.get $c) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $d (f32x4.mul (v128.and (local.get $d) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $a (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $a) (local.get $divisor)) (local.get $low))))
+        (local.set $b (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $b) (local.get $divisor)) (local.get $low))))
+        (local.set $c (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $c) (local.get $divisor)) (local.get $low))))
+        (local.set $d (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $d) (local.get $divisor)) (local.get $low))))
+        (local.set $a (i32x4.sub (local.get $a) (local.get $magic_bits)))
+        (local.set $b (i32x4.sub (local.get $b) (local.get $magic_bits)))
+        (local.set $c (i32x4.sub (local.get $c) (local.get $magic_bits)))
+        (local.set $d (i32x4.sub (local.get $d) (local.get $magic_bits)))
+        (v128.store align=1 (local.get $to)
+          (i8x16.min_s (local.get $high)
+            (i8x16.narrow_i16x8_s
+              (i16x8.narrow_i32x4_s (local.get $a) (local.get $b))
+              (i16x8.narrow_i32x4_s (local.get $c) (local.get $d)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 32)))
+        (local.set $to (i32.add (local.get $to) (i32.const 16)))
+        (br $vectors))))
+
+  ;; The same for float32.
+  (func (export "quantize_row_f32")
+    (param $from i32) (param $to i32) (param $count i32) (param $scale f32) (param $limit i32)
+    (local $end i32) (local $high v128) (local $low v128) (local $magic v128) (local $magic_bits v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local $divisor v128)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $high (i8x16.splat (local.get $limit)))
+    (local.set $low (f32x4.neg (f32x4.splat (f32.convert_i32_s (local.get $limit)))))
+    (local.set $magic (f32x4.splat (f32.const 12582912)))
+    (local.set $magic_bits (i32x4.splat (i32.const 0x4b400000)))
+    (local.set $divisor (f32x4.splat (local.get $scale)))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $a (v128.load align=4 (local.get $from)))
+        (local.set $b (v128.load offset=16 align=4 (local.get $from)))
+        (local.set $c (v128.load offset=32 align=4 (local.get $from)))
+        (local.set $d (v128.load offset=48 align=4 (local.get $from)))
+        (local.set $a (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $a) (local.get $divisor)) (local.get $low))))
+        (local.set $b (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $b) (local.get $divisor)) (local.get $low))))
+        (local.set $c (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $c) (local.get $divisor)) (local.get $low))))
+        (local.set $d (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $d) (local.get $divisor)) (local.get $low))))
+        (local.set $a (i32x4.sub (local.get $a) (local.get $magic_bits)))
+        (local.set $b (i32x4.sub (local.get $b) (local.get $magic_bits)))
+        (local.set $c (i32x4.sub (local.get $c) (local.get $magic_bits)))
+        (local.set $d (i32x4.sub (local.get $d) (local.get $magic_bits)))
+        (v128.store align=1 (local.get $to)
+          (i8x16.min_s (local.get $high)
+            (i8x16.narrow_i16x8_s
+              (i16x8.narrow_i32x4_s (local.get $a) (local.get $b))
+              (i16x8.narrow_i32x4_s (local.get $c) (local.get $d)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 64)))
+        (local.set $to (i32.add (local.get $to) (i32.const 16)))
+        (br $vectors))))
+
+  ;; to[i] = clamp(round(row[i] / scales[i]), -limit, limit) for float16; `scales` are float32.
+  (func (export "quantize_columns_f16")
+    (param $from i32) (param $to i32) (param $count i32) (param $scales i32) (param $limit i32)
+    (local $end i32) (local $high v128) (local $low v128) (local $magic v128) (local $magic_bits v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local $kept_bits v128) (local $rebias v128)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 1))))
+    (local.set $high (i8x16.splat (local.get $limit)))
+    (local.set $low (f32x4.neg (f32x4.splat (f32.convert_i32_s (local.get $limit)))))
+    (local.set $magic (f32x4.splat (f32.const 12582912)))
+    (local.set $magic_bits (i32x4.splat (i32.const 0x4b400000)))
+    (local.set $kept_bits (i32x4.splat (i32.const 0x8fffe000)))
+    (local.set $rebias (f32x4.splat (f32.const 0x1p112)))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $a (i32x4.shl (v128.load16x4_s align=2 (local.get $from)) (i32.const 13)))
+        (local.set $b (i32x4.shl (v128.load16x4_s offset=8 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $c (i32x4.shl (v128.load16x4_s offset=16 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $d (i32x4.shl (v128.load16x4_s offset=24 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $a (f32x4.mul (v128.and (local.get $a) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $b (f32x4.mul (v128.and (local.get $b) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $c (f32x4.mul (v128.and (local.get $c) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $d (f32x4.mul (v128.and (local.get $d) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $a (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $a) (v128.load align=4 (local.get $scales))) (local.get $low))))
+        (local.set $b (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $b) (v128.load offset=16 align=4 (local.get $scales))) (local.get $low))))
+        (local.set $c (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $c) (v128.load offset=32 align=4 (local.get $scales))) (local.get $low))))
+        (local.set $d (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $d) (v128.load offset=48 align=4 (local.get $scales))) (local.get $low))))
+        (local.set $a (i32x4.sub (local.get $a) (local.get $magic_bits)))
+        (local.set $b (i32x4.sub (local.get $b) (local.get $magic_bits)))
+        (local.set $c (i32x4.sub (local.get $c) (local.get $magic_bits)))
+        (local.set $d (i32x4.sub (local.get $d) (local.get $magic_bits)))
+        (v128.store align=1 (local.get $to)
+          (i8x16.min_s (local.get $high)
+            (i8x16.narrow_i16x8_s
+              (i16x8.narrow_i32x4_s (local.get $a) (local.get $b))
+              (i16x8.narrow_i32x4_s (local.get $c) (local.get $d)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 32)))
+        (local.set $to (i32.add (local.get $to) (i32.const 16)))
+        (local.set $scales (i32.add (local.get $scales) (i32.const 64)))
+        (br $vectors))))
+
+  ;; The same for float32.
+  (func (export "quantize_columns_f32")
+    (param $from i32) (param $to i32) (param $count i32) (param $scales i32) (param $limit i32)
+    (local $end i32) (local $high v128) (local $low v128) (local $magic v128) (local $magic_bits v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $high (i8x16.splat (local.get $limit)))
+    (local.set $low (f32x4.neg (f32x4.splat (f32.convert_i32_s (local.get $limit)))))
+    (local.set $magic (f32x4.splat (f32.const 12582912)))
+    (local.set $magic_bits (i32x4.splat (i32.const 0x4b400000)))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $a (v128.load align=4 (local.get $from)))
+        (local.set $b (v128.load offset=16 align=4 (local.get $from)))
+        (local.set $c (v128.load offset=32 align=4 (local.get $from)))
+        (local.set $d (v128.load offset=48 align=4 (local.get $from)))
+        (local.set $a (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $a) (v128.load align=4 (local.get $scales))) (local.get $low))))
+        (local.set $b (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $b) (v128.load offset=16 align=4 (local.get $scales))) (local.get $low))))
+        (local.set $c (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $c) (v128.load offset=32 align=4 (local.get $scales))) (local.get $low))))
+        (local.set $d (f32x4.add (local.get $magic)
+          (f32x4.pmax (f32x4.div (local.get $d) (v128.load offset=48 align=4 (local.get $scales))) (local.get $low))))
+        (local.set $a (i32x4.sub (local.get $a) (local.get $magic_bits)))
+        (local.set $b (i32x4.sub (local.get $b) (local.get $magic_bits)))
+        (local.set $c (i32x4.sub (local.get $c) (local.get $magic_bits)))
+        (local.set $d (i32x4.sub (local.get $d) (local.get $magic_bits)))
+        (v128.store align=1 (local.get $to)
+          (i8x16.min_s (local.get $high)
+            (i8x16.narrow_i16x8_s
+              (i16x8.narrow_i32x4_s (local.get $a) (local.get $b))
+              (i16x8.narrow_i32x4_s (local.get $c) (local.get $d)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 64)))
+        (local.set $to (i32.add (local.get $to) (i32.const 16)))
+        (local.set $scales (i32.add (local.get $scales) (i32.const 64)))
+        (br $vectors)))))
