@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { UsageError } from '../errors.ts';
 import type { CheckResult, GateResult, Interval } from './check-result.ts';
 
 /** What the model must reach, as written in a config. Absent gates ask for nothing. */
@@ -40,6 +41,29 @@ export const GATES_SCHEMA: z.ZodType<Gates, Gates> = z.strictObject({
   maxSizeRatio: z.number().positive().optional().describe('Bytes after / before, all files.'),
   maxPeakMemoryRatio: z.number().positive().optional().describe('Peak memory after / before.'),
 });
+
+/**
+ * Returns the gates of command line options such as `maxTop1Drop=0.5pt` and `minSpeedup=1.5`.
+ * Throws UsageError that names the option, and the gates there are.
+ */
+export function parseGates(options: readonly string[]): Gates {
+  const entries = options.map((option) => {
+    const [name = '', limit = '', ...rest] = option.split('=').map((part) => part.trim());
+    if (!GATE_NAMES.includes(name as keyof Gates) || rest.length > 0) {
+      throw new UsageError(
+        `--gate ${option}: is no gate (got ${JSON.stringify(name)}, expected <name>=<limit> with one of ${GATE_NAMES.join(', ')}).`,
+      );
+    }
+    const isNumber = limit !== '' && !Number.isNaN(Number(limit));
+    return [name, isNumber ? Number(limit) : limit] as const;
+  });
+  const parsed = GATES_SCHEMA.safeParse(Object.fromEntries(entries));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new UsageError(`--gate ${String(issue?.path[0] ?? '')}: ${issue?.message ?? 'invalid'}`, {
+    cause: parsed.error,
+  });
+}
 
 /** The parts of a check that gates look at. */
 export type GateInput = Pick<CheckResult, 'accuracy' | 'latency' | 'sizes'>;

@@ -63,7 +63,7 @@ const STEADY_CHANGE = 0.02;
 const WARM_UP_SHARE = 0.25;
 const FEWEST_PAIRS = 5;
 /** Models of microseconds stop here: resampling 2,000 times more than this takes longer than running. */
-const MOST_PAIRS = 2000;
+const MOST_PAIRS = 1000;
 /** A batch is short enough for progress and the budget, long enough to hide the message to the process. */
 const BATCH_MILLISECONDS = 250;
 
