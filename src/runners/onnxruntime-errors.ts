@@ -23,6 +23,9 @@ export function loadError(path: string, options: LoadOptions, error: unknown): E
   if (/Could not find an implementation|NOT_IMPLEMENTED|Unsupported data type/i.test(said)) {
     return new UnsupportedError(`${path}: onnxruntime has no kernel for it (${said}).`);
   }
+  if (/File doesn't exist/.test(said)) {
+    return new FormatError(`${path}: there is no such file. Check the path.`);
+  }
   return new FormatError(`${path}: onnxruntime refused the model (${said}).`);
 }
 
