@@ -1,0 +1,33 @@
+import type { Feeds, LoadOptions } from '../runners/runner.ts';
+import type { TensorStatistics } from './statistics.ts';
+
+/** What an observer watches. */
+export interface ObserverOptions {
+  readonly session: LoadOptions;
+  /** Outputs of the model to watch; floating-point. */
+  readonly outputs: readonly string[];
+  /** Inputs of the model to watch, taken from the feeds. */
+  readonly inputs: readonly string[];
+  /** Keeps extremes of each index of the last axis, too. */
+  readonly channels?: boolean;
+}
+
+/**
+ * Runs a model and folds the values it watches into statistics where they arise, in the process of
+ * the runtime: what comes back is a few kilobytes a value, whatever the number of samples.
+ */
+export interface ActivationObserver {
+  /** Runs one sample and folds its values. */
+  observe(feeds: Feeds): Promise<void>;
+  /** Resident set of the runtime's process in bytes, now. */
+  memoryBytes(): Promise<number>;
+  /** Statistics of every watched value so far. */
+  statistics(): Promise<ReadonlyMap<string, TensorStatistics>>;
+  close(): Promise<void>;
+}
+
+/** Opens a model for observing; `runners` has one. Errors are those of a `Runner`'s `load`. */
+export type OpenObserver = (
+  modelPath: string,
+  options: ObserverOptions,
+) => Promise<ActivationObserver>;
