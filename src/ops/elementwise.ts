@@ -123,11 +123,16 @@ const comparison: OpSpec['infer'] = (node, [a = UNKNOWN, b = UNKNOWN]) => [
   }),
 ];
 
-/** Dimensions are not negative, so `Equal(symbol, -1)`, the test of `expand`, has a known answer. */
+/**
+ * Dimensions and their sums are not negative, so `Equal(symbol, -1)`, the test that `expand` makes,
+ * has a known answer.
+ */
 function compareSymbols(opType: string, x: Dim, y: Dim): Dim {
   if (opType !== 'Equal' || x === undefined || y === undefined) return undefined;
   if (x === y) return 1;
-  return (typeof x === 'number' && x < 0) || (typeof y === 'number' && y < 0) ? 0 : undefined;
+  const [number, symbol] = typeof x === 'number' ? [x, y] : [y, x];
+  const differs = typeof number === 'number' && number < 0 && !String(symbol).includes('-');
+  return differs ? 0 : undefined;
 }
 
 const variadic: OpSpec['infer'] = (node, inputs) => {

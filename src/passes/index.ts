@@ -1,0 +1,14 @@
+/** The one list of passes. A new pass is a file beside this one and a line here. */
+import { convertToFloat32 } from './convert-to-float32.ts';
+import { eliminateDead } from './eliminate-dead.ts';
+import { foldConstants } from './fold-constants.ts';
+import { inferShapes } from './infer-shapes.ts';
+import type { Pass } from './pass.ts';
+
+/** Every pass, by name in alphabetical order. */
+export const PASSES: readonly Pass[] = [
+  convertToFloat32,
+  eliminateDead,
+  foldConstants,
+  inferShapes,
+];
