@@ -1,6 +1,6 @@
+import type { Sample } from '../calibrate/sample.ts';
 import { UsageError } from '../errors.ts';
 import { isFloatDataType } from '../ir/data-type.ts';
-import { bfloat16ArrayToFloat32 } from '../numerics/bfloat16.ts';
 import { float16ArrayToFloat32 } from '../numerics/float16.ts';
 import type { Feeds, Session, SessionValue, TensorValue } from '../runners/runner.ts';
 import type { Accuracy } from './check-result.ts';
@@ -27,12 +27,11 @@ import {
   summarizeSimilarity,
 } from './similarity-sums.ts';
 
-/** One held-out sample as each model wants it: their inputs may differ in element type. */
+/** One held-out sample, and the feeds made of it for each model: their inputs may differ in type. */
 export interface PairedSample {
+  readonly sample: Pick<Sample, 'values' | 'label'>;
   readonly source: Feeds;
   readonly artifact: Feeds;
-  /** The right class of each row, where the data set knows it. */
-  readonly labels?: ArrayLike<number>;
 }
 
 /** What {@link compareAccuracy} compares. */
@@ -52,7 +51,7 @@ export interface AccuracyOptions {
 /**
  * Runs both models on the same samples and returns how far the artifact is from the source:
  * similarity of every shared output, next-token figures of logits [batch, sequence, vocabulary]
- * (judged by `input_ids`), class figures of logits [batch, classes] (judged by labels).
+ * (judged by the sample's `input_ids`), class figures of logits [batch, classes] (judged by its label).
  * Throws UsageError when the models share no output, shapes differ, or there is no sample.
  */
 export async function compareAccuracy(options: AccuracyOptions): Promise<Accuracy> {
@@ -60,11 +59,11 @@ export async function compareAccuracy(options: AccuracyOptions): Promise<Accurac
   const logits = options.logits ?? names.find((name) => name.toLowerCase().includes('logits'));
   let sums = emptySums(names);
   let done = 0;
-  for await (const sample of options.samples) {
-    const source = await options.source.run(sample.source, names);
-    const artifact = await options.artifact.run(sample.artifact, names);
+  for await (const pair of options.samples) {
+    const source = await options.source.run(pair.source, names);
+    const artifact = await options.artifact.run(pair.artifact, names);
     try {
-      sums = observe(sums, { source, artifact, sample, logits });
+      sums = observe(sums, { source, artifact, sample: pair.sample, logits });
     } catch (error) {
       if (error instanceof Error) error.message = `sample ${done}: ${error.message}`;
       throw error;
@@ -77,25 +76,13 @@ export async function compareAccuracy(options: AccuracyOptions): Promise<Accurac
       'check: there is no held-out sample (got 0, expected at least 1). Add files under "heldOut" of the data set.',
     );
   }
+  const judged = logits ?? names[0] ?? '';
   return {
     samples: done,
     outputs: [...sums.outputs].map(([name, output]) => summarizeSimilarity(name, output)),
-    languageModel: summarizeLanguageModel(logits ?? '', sums.languageModel),
-    classification: summarizeClassification(logits ?? '', sums.classification),
+    languageModel: summarizeLanguageModel(judged, sums.languageModel),
+    classification: summarizeClassification(judged, sums.classification),
   };
-}
-
-/** Returns the token ids among the inputs of a text model, or undefined when it has none. */
-export function tokensOf(feeds: Feeds): TokenBatch | undefined {
-  const ids = feeds.get('input_ids');
-  if (ids === undefined || ids.dims.length !== 2) return undefined;
-  const [batch = 0, length = 0] = ids.dims;
-  const tokens = { batch, length, ids: ids.data };
-  const mask = feeds.get('attention_mask');
-  // With cached keys and values the mask is longer than the tokens; such runs have no padding.
-  return mask !== undefined && mask.data.length === batch * length
-    ? { ...tokens, mask: mask.data }
-    : tokens;
 }
 
 interface Sums {
@@ -107,7 +94,7 @@ interface Sums {
 interface Observation {
   readonly source: Feeds;
   readonly artifact: Feeds;
-  readonly sample: PairedSample;
+  readonly sample: PairedSample['sample'];
   readonly logits: string | undefined;
 }
 
@@ -121,16 +108,17 @@ function emptySums(names: readonly string[]): Sums {
 
 function observe(sums: Sums, observation: Observation): Sums {
   const { sample, logits } = observation;
+  const labels = sample.label === undefined ? undefined : [sample.label];
   let { languageModel, classification } = sums;
   const outputs = new Map<string, SimilaritySums>();
   for (const [name, before] of sums.outputs) {
     const { source, artifact, dims } = outputPair(name, observation);
     outputs.set(name, mergeSimilarity(before, observeSimilarity(source, artifact)));
-    if (dims.length === 2 && (name === logits || isOnlyOutput(sums, sample))) {
-      const rows = observeClassification({ source, artifact, dims }, sample.labels);
+    if (dims.length === 2 && (name === logits || isOnlyOutput(sums, sample.label))) {
+      const rows = observeClassification({ source, artifact, dims }, labels);
       classification = mergeClassification(classification, rows);
     }
-    const tokens = dims.length === 3 && name === logits ? tokensOf(sample.source) : undefined;
+    const tokens = dims.length === 3 && name === logits ? tokensOf(sample) : undefined;
     if (tokens !== undefined) {
       const positions = observeLanguageModel({ source, artifact, dims }, tokens);
       languageModel = mergeLanguageModel(languageModel, positions);
@@ -140,8 +128,20 @@ function observe(sums: Sums, observation: Observation): Sums {
 }
 
 /** Labelled data and a single output: the output is class logits, whatever its name. */
-function isOnlyOutput(sums: Sums, sample: PairedSample): boolean {
-  return sums.outputs.size === 1 && sample.labels !== undefined;
+function isOnlyOutput(sums: Sums, label: number | undefined): boolean {
+  return sums.outputs.size === 1 && label !== undefined;
+}
+
+/** The token ids of a text sample, or undefined when it has none. Samples have no batch axis. */
+function tokensOf(sample: PairedSample['sample']): TokenBatch | undefined {
+  const ids = sample.values.get('input_ids');
+  if (ids === undefined) return undefined;
+  const mask = sample.values.get('attention_mask');
+  return {
+    length: ids.data.length,
+    ids: ids.data,
+    ...(mask?.data.length === ids.data.length && { mask: mask.data }),
+  };
 }
 
 function outputPair(
@@ -163,13 +163,11 @@ function outputPair(
   return { source: toFloat32(a, name), artifact: toFloat32(b, name), dims: a.dims };
 }
 
-function toFloat32(value: TensorValue, name: string): Float32Array {
-  const { data, dataType } = value;
+function toFloat32({ data, dataType }: TensorValue, name: string): Float32Array {
   if (data instanceof Float32Array) return data;
   if (data instanceof Float64Array) return Float32Array.from(data);
   if (data instanceof Uint16Array && dataType === 'float16') return float16ArrayToFloat32(data);
-  if (data instanceof Uint16Array && dataType === 'bfloat16') return bfloat16ArrayToFloat32(data);
-  throw new UsageError(`output ${name}: is not floating-point (got ${dataType}).`);
+  throw new UsageError(`output ${name}: cannot be compared (got ${dataType}, expected a float).`);
 }
 
 /** Floating-point outputs of the artifact whose name and fixed dims the source has too. */

@@ -15,9 +15,12 @@ export interface Gates {
   readonly maxPeakMemoryRatio?: number | undefined;
 }
 
-const points = z.string().regex(/^\d+(\.\d+)?\s*(pt|%)$/, {
-  error: (issue) => `not a number of points (got ${JSON.stringify(issue.input)}, such as 0.5pt).`,
-});
+const pointsError = {
+  error: (issue: { readonly input?: unknown }): string =>
+    `not a number of points (got ${JSON.stringify(issue.input)}, such as 0.5pt).`,
+};
+
+const points = z.string(pointsError).regex(/^\d+(\.\d+)?\s*(pt|%)$/, pointsError);
 
 const share = z.union(
   [z.number().min(0).max(1), z.string().regex(/^(100(\.0+)?|\d{1,2}(\.\d+)?)\s*%$/)],

@@ -11,7 +11,7 @@ import {
 
 /** Token ids of one run, row by row. */
 export interface TokenBatch {
-  readonly batch: number;
+  /** Tokens per row. */
   readonly length: number;
   readonly ids: ArrayLike<number | bigint>;
   /** 0 where a position is padding; absent when none is. */

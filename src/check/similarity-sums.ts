@@ -29,9 +29,14 @@ export function observeSimilarity(source: Float32Array, artifact: Float32Array):
   const all = compareArrays(source, artifact);
   return {
     all,
-    worstCosine: cosine(all),
+    worstCosine: cosineOf(all),
     nonFiniteMismatches: all.nonFiniteCount === 0 ? 0 : countMismatches(source, artifact),
   };
+}
+
+/** Square roots leave 0.9999999999999999 where nothing differs; equal outputs are exactly 1. */
+function cosineOf(all: Similarity): number {
+  return all.errorSquares === 0 ? 1 : cosine(all);
 }
 
 function countMismatches(source: Float32Array, artifact: Float32Array): number {
@@ -61,7 +66,7 @@ export function summarizeSimilarity(name: string, sums: SimilaritySums): OutputS
   return {
     name,
     elements: all.count + all.nonFiniteCount,
-    cosine: isDefined ? cosine(all) : null,
+    cosine: isDefined ? cosineOf(all) : null,
     worstSampleCosine: isDefined ? worstCosine : null,
     sqnrDb: isDefined && Number.isFinite(sqnr) ? sqnr : null,
     maxAbsError: isDefined ? all.maxAbsoluteError : null,

@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { checkResultJsonSchema, parseCheckResult } from '../../src/check/check-result-schema.ts';
+import { type CheckMeasurements, completeCheck } from '../../src/check/complete-check.ts';
+import { compareSizes } from '../../src/check/sizes.ts';
+import { SAMPLE_CHECK } from '../report/sample-check.ts';
+
+const { gates: _, passed: __, schema: ___, warnings: ____, ...MEASURED } = SAMPLE_CHECK;
+
+describe('completeCheck', () => {
+  it('gives equal bytes for equal measurements, whatever order their keys came in', () => {
+    const reversed = reverseKeys(MEASURED) as CheckMeasurements;
+    const gates = { maxSizeRatio: 0.6 };
+    expect(JSON.stringify(completeCheck(reversed, gates))).toBe(
+      JSON.stringify(completeCheck(MEASURED, gates)),
+    );
+  });
+
+  it('passes without gates, and fails with the first that fails', () => {
+    expect(completeCheck(MEASURED, {}).passed).toBe(true);
+    expect(completeCheck(MEASURED, { maxSizeRatio: 0.6, minSpeedup: 3 }).passed).toBe(false);
+  });
+
+  it('warns of unfused layers, fallbacks, noise and values that are not finite', () => {
+    const [entry] = MEASURED.latency;
+    const [output] = MEASURED.accuracy!.outputs;
+    const noisy = { ...entry!.baselineTimes, coefficientOfVariation: 0.21, steady: false };
+    const { warnings } = completeCheck(
+      {
+        ...MEASURED,
+        data: { ...MEASURED.data!, representative: false },
+        accuracy: { ...MEASURED.accuracy!, outputs: [{ ...output!, nonFiniteMismatches: 3 }] },
+        latency: [{ ...entry!, baselineTimes: noisy }],
+        fallbackNodes: [{ node: 'n', opType: 'TopK', device: 'cpu' }],
+      },
+      {},
+    );
+    expect(warnings.map((warning) => warning.split(':')[0])).toEqual([
+      'data',
+      'output logits',
+      'latency prefill 128',
+      'latency prefill 128',
+      'fusion',
+      'device',
+    ]);
+  });
+
+  it('refuses a figure that is not finite instead of writing null', () => {
+    const sizes = { ...MEASURED.sizes, ratio: Number.NaN };
+    expect(() => completeCheck({ ...MEASURED, sizes }, {})).toThrow();
+  });
+});
+
+describe('parseCheckResult', () => {
+  it('names the file and the key that is wrong', () => {
+    const text = JSON.stringify({ ...SAMPLE_CHECK, schema: 'autoglm.check/9' });
+    expect(() => parseCheckResult(text, 'out/check.json')).toThrow(
+      /^out\/check\.json: is not a check of this version \(schema: .*, expected autoglm\.check\/1\)\. Run "autoglm check" again\.$/,
+    );
+    expect(() => parseCheckResult('{', 'out/check.json')).toThrow(
+      'out/check.json: is not JSON. Run "autoglm check" again.',
+    );
+  });
+});
+
+describe('checkResultJsonSchema', () => {
+  it('requires every field and allows no other', () => {
+    const schema = checkResultJsonSchema();
+    expect(schema['required']).toEqual(Object.keys(SAMPLE_CHECK));
+    expect(schema['additionalProperties']).toBe(false);
+  });
+});
+
+describe('compareSizes', () => {
+  it('counts all files of each model, and bits over the weights of the source', () => {
+    const sizes = compareSizes(
+      {
+        files: [
+          { file: 'model.onnx_data', byteLength: 1900 },
+          { file: 'model.onnx', byteLength: 100 },
+        ],
+        parameters: 1000,
+        peakMemoryBytes: 5000,
+      },
+      {
+        files: [{ file: 'model.onnx', byteLength: 1100 }],
+        parameters: 1000,
+        peakMemoryBytes: null,
+      },
+    );
+    expect(sizes.source.byteLength).toBe(2000);
+    expect(sizes.source.files[0]?.file).toBe('model.onnx');
+    expect(sizes.source.bitsPerWeight).toBe(16);
+    expect(sizes.artifact.bitsPerWeight).toBe(8.8);
+    expect(sizes.ratio).toBe(0.55);
+    expect(sizes.peakMemoryRatio).toBeNull();
+  });
+});
+
+function reverseKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reverseKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([key, entry]) => [key, reverseKeys(entry)]),
+  );
+}
