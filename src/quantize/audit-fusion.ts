@@ -1,4 +1,5 @@
 import type { Model, Node } from '../ir/model.ts';
+import { type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
 import type { LinearForm, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
 
 /** Kernels that really compute with the integers of a form. */
@@ -36,8 +37,13 @@ export interface FusionAudit {
 /**
  * Returns which quantized layers of `plan` became integer kernels in `optimized`, the model as
  * onnxruntime wrote it after its own optimisation at level `all`. Layers are found by node name.
+ * `lowering` is the one the model was written with.
  */
-export function auditFusion(optimized: Model, plan: QuantizationPlan): FusionAudit {
+export function auditFusion(
+  optimized: Model,
+  plan: QuantizationPlan,
+  lowering: Lowering = ONNXRUNTIME_LOWERING,
+): FusionAudit {
   const byName = new Map<string, Node>();
   for (const node of optimized.graph.nodes) {
     // A fusion appends its own name: `node/MatMulAddFusion`.
@@ -46,7 +52,8 @@ export function auditFusion(optimized: Model, plan: QuantizationPlan): FusionAud
   }
   const kernels: Record<string, number> = {};
   const unfused: UnfusedLayer[] = [];
-  const planned = plan.layers.filter((layer) => layer.form !== 'float');
+  const leftOut = lowering.weightOnly === 'float' ? 'MatMulNBits' : 'float';
+  const planned = plan.layers.filter(({ form }) => form !== 'float' && form !== leftOut);
   for (const layer of planned) {
     const node = byName.get(layer.node);
     const wanted = layer.form === 'float' ? [] : FUSED_OPS[layer.form];

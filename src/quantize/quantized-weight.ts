@@ -4,8 +4,8 @@ import { bfloat16ArrayToFloat32 } from '../numerics/bfloat16.ts';
 import { float32ToFloat16 } from '../numerics/float16.ts';
 import type { WeightBlock, WeightKernel } from '../numerics/weight-kernel.ts';
 
-/** Bytes of the float weight that are in memory at once. */
-const BLOCK_BYTES = 64 * 1024 * 1024;
+/** Bytes of a weight that are in memory at once beside what the reader asks for. */
+const BLOCK_BYTES = 8 * 1024 * 1024;
 /** INT8 weights span -127..127, so that a weight and its negative are equally far. */
 const LIMIT = 127;
 
@@ -80,7 +80,7 @@ export function scaleSource(weight: QuantizedWeight, storedAs: ScaleType): Tenso
 
 /**
  * Returns the transpose of a matrix of bytes [rows, columns], made when it is read. A block of the
- * result needs a pass over the whole matrix, so reading costs one pass per 64 MiB.
+ * result needs a pass over the whole matrix, so reading costs one pass per block asked for.
  */
 export function transposedSource(
   source: TensorSource,
