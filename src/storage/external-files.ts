@@ -1,8 +1,10 @@
 import { realpathSync, statSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
-import { FormatError } from '../errors.ts';
 import type { ExternalFiles } from '../formats/onnx/byte-source.ts';
+import { refuse } from '../formats/onnx/refuse.ts';
 import { fileSource } from './file-source.ts';
+
+const ADVICE = 'Put the data beside the model.';
 
 /**
  * Returns the external data that the model at `modelPath` may use: regular files which, after all symbolic
@@ -17,15 +19,15 @@ export function externalFilesOf(modelPath: string): ExternalFiles {
     open(location, where) {
       const path = resolveFile(join(folder, location), location, where);
       if (!allowed.some((root) => path.startsWith(root.endsWith(sep) ? root : root + sep))) {
-        throw new FormatError(
-          `${where}: its data ${location} is a link out of the model's folder (got ${path}). Put the data beside the model.`,
+        refuse(
+          where,
+          `its data ${location} is a link out of the model's folder (got ${path})`,
+          ADVICE,
         );
       }
       // A pipe or device would block or never end.
       if (!statSync(path).isFile()) {
-        throw new FormatError(
-          `${where}: its data ${location} is not a regular file. Put the data beside the model.`,
-        );
+        refuse(where, `its data ${location} is not a regular file`, ADVICE);
       }
       return fileSource(path);
     },
@@ -36,9 +38,8 @@ function resolveFile(path: string, location: string, where: string): string {
   try {
     return realpathSync(path);
   } catch (error) {
-    throw new FormatError(
-      `${where}: its data ${location} is missing. Put the file beside the model.`,
-      { cause: error },
-    );
+    refuse(where, `its data ${location} is missing`, 'Put the file beside the model.', {
+      cause: error,
+    });
   }
 }

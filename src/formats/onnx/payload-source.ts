@@ -1,7 +1,7 @@
-import { FormatError } from '../../errors.ts';
 import type { TensorSource } from '../../ir/tensor.ts';
 import type { ByteSource } from './byte-source.ts';
 import { IN_MEMORY_BYTES } from './limits.ts';
+import { refuse } from './refuse.ts';
 
 /** A stretch of a file that holds a tensor, or a part of one. */
 export interface PayloadSlice {
@@ -131,9 +131,8 @@ class VarintDecoder {
   }
 
   #refuse(what: string): never {
-    throw new FormatError(`${this.#list.where}: ${what}. Export the model again.`, {
-      byteOffset: this.#list.slice.offset,
-    });
+    const { where, slice } = this.#list;
+    refuse(where, what, 'Export the model again.', { byteOffset: slice.offset });
   }
 }
 
