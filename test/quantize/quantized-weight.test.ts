@@ -1,0 +1,151 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { readTensorBytes, type Tensor } from '../../src/ir/tensor.ts';
+import { chooseSymmetricScale, roundHalfToEven } from '../../src/numerics/affine.ts';
+import { float16ToFloat32, float32ToFloat16, roundToFloat16 } from '../../src/numerics/float16.ts';
+import { createWeightKernel } from '../../src/numerics/weight-kernel.ts';
+import {
+  quantizeWeight,
+  scaleSource,
+  transposedSource,
+} from '../../src/quantize/quantized-weight.ts';
+import { floats } from './small-models.ts';
+
+const kernel = createWeightKernel();
+
+async function bytesOf(source: Tensor['source']): Promise<Uint8Array> {
+  return readTensorBytes({ name: '', dataType: 'int8', dims: [], source });
+}
+
+/** The formula of the numbers law, one value at a time. */
+function reference(
+  values: Float32Array,
+  columns: number,
+  axis: number,
+  scales: Float32Array,
+): number[] {
+  return [...values].map((x, index) => {
+    const scale = scales[axis === 0 ? Math.floor(index / columns) : index % columns]!;
+    return Math.max(-127, Math.min(127, roundHalfToEven(Math.fround(x / scale)))) + 0;
+  });
+}
+
+describe('quantizeWeight', () => {
+  const matrices = fc
+    .tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }))
+    .chain(([rows, columns]) =>
+      fc.record({
+        rows: fc.constant(rows),
+        columns: fc.constant(columns),
+        axis: fc.constantFrom(0, 1),
+        scaleType: fc.constantFrom('float32' as const, 'float16' as const),
+        values: fc.array(fc.float({ min: -60000, max: 60000, noNaN: true }), {
+          minLength: rows * columns,
+          maxLength: rows * columns,
+        }),
+      }),
+    );
+
+  it('is the formula of the numbers law, with scales rounded before they are used', async () => {
+    await fc.assert(
+      fc.asyncProperty(matrices, async ({ rows, columns, axis, scaleType, values }) => {
+        const tensor = floats('w', [rows, columns], values, 'float16');
+        const exact = Float32Array.from(values, (x) => float16ToFloat32(float32ToFloat16(x)));
+        const weight = quantizeWeight(tensor, axis, scaleType, kernel);
+        const scales = await weight.scales();
+        const maxima = new Float32Array(axis === 0 ? rows : columns);
+        exact.forEach((x, index) => {
+          const channel = axis === 0 ? Math.floor(index / columns) : index % columns;
+          maxima[channel] = Math.max(maxima[channel]!, Math.abs(x));
+        });
+        expect(scales).toEqual(maxima.map((amax) => chooseSymmetricScale(amax, 127, scaleType)));
+        if (scaleType === 'float16') expect(scales).toEqual(scales.map(roundToFloat16));
+        const integers = [...new Int8Array((await bytesOf(weight.values)).buffer)];
+        expect(integers).toEqual(reference(exact, columns, axis, scales));
+        expect(scales.every((scale) => scale >= 2 ** -126 && Number.isFinite(scale))).toBe(true);
+      }),
+    );
+  });
+
+  it('raises FP16 scales of tiny channels to 2^-14', async () => {
+    const weight = quantizeWeight(floats('w', [1, 2], [1e-4, -5e-5]), 0, 'float16', kernel);
+    expect([...(await weight.scales())]).toEqual([2 ** -14]);
+    const stored = new Uint16Array((await bytesOf(scaleSource(weight, 'float16'))).buffer);
+    expect([...stored]).toEqual([0x0400]);
+    // 1e-4 / 2^-14 = 1.6 and -5e-5 / 2^-14 = -0.8.
+    expect([...new Int8Array((await bytesOf(weight.values)).buffer)]).toEqual([2, -1]);
+  });
+
+  it('reads the float weight once for its scales, whoever asks first', async () => {
+    const tensor = floats('w', [2, 2], [1, 2, 3, 4]);
+    let reads = 0;
+    const counted: Tensor = {
+      ...tensor,
+      source: {
+        byteLength: tensor.source.byteLength,
+        read: (into, offset) => {
+          reads++;
+          return tensor.source.read(into, offset);
+        },
+      },
+    };
+    const weight = quantizeWeight(counted, 0, 'float32', kernel);
+    expect(reads).toBe(0);
+    await Promise.all([weight.scales(), bytesOf(scaleSource(weight, 'float32')), weight.scales()]);
+    expect(reads).toBe(1);
+    await bytesOf(weight.values);
+    expect(reads).toBe(2);
+  });
+
+  it('gives the same bytes whichever range is read', async () => {
+    const tensor = floats(
+      'w',
+      [3, 5],
+      Array.from({ length: 15 }, (_, index) => index - 7),
+    );
+    const weight = quantizeWeight(tensor, 1, 'float32', kernel);
+    const whole = await bytesOf(weight.values);
+    for (let from = 0; from < 15; from++) {
+      const part = new Uint8Array(15 - from);
+      await weight.values.read(part, from);
+      expect(part).toEqual(whole.subarray(from));
+    }
+  });
+
+  it('widens bfloat16 weights', async () => {
+    // 0x3f80 is 1, 0xc000 is -2 in bfloat16.
+    const bytes = new Uint8Array(Uint16Array.of(0x3f80, 0xc000).buffer);
+    const tensor: Tensor = { ...floats('w', [1, 2], [0, 0]), dataType: 'bfloat16' };
+    const source = {
+      byteLength: 4,
+      read: async (into: Uint8Array, offset: number) =>
+        into.set(bytes.subarray(offset, offset + into.length)),
+    };
+    const weight = quantizeWeight({ ...tensor, source }, 0, 'float32', kernel);
+    expect([...(await weight.scales())]).toEqual([Math.fround(2 / 127)]);
+    expect([...new Int8Array((await bytesOf(weight.values)).buffer)]).toEqual([64, -127]);
+  });
+});
+
+describe('transposedSource', () => {
+  it('swaps rows and columns, and back', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 7 }),
+        fc.integer({ min: 1, max: 7 }),
+        async (rows, columns) => {
+          const bytes = Uint8Array.from({ length: rows * columns }, (_, index) => index);
+          const source = {
+            byteLength: bytes.length,
+            read: async (into: Uint8Array, offset: number) =>
+              into.set(bytes.subarray(offset, offset + into.length)),
+          };
+          const turned = transposedSource(source, rows, columns);
+          const once = await bytesOf(turned);
+          expect(once[(columns - 1) * rows]).toBe(columns - 1);
+          expect(await bytesOf(transposedSource(turned, columns, rows))).toEqual(bytes);
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,107 @@
+import { Tensor as OrtTensor } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { UnsupportedError } from '../../src/errors.ts';
+import { intAttribute, stringAttribute } from '../../src/ir/attributes.ts';
+import { type Model, opsetVersion } from '../../src/ir/model.ts';
+import { raiseOpset } from '../../src/quantize/raise-opset.ts';
+import { runModel } from './run-model.ts';
+import { model, node, noise, value } from './small-models.ts';
+
+/** Means, sums and halves of x [2, 6], written for opset 13. */
+function old(): Model {
+  return model({
+    opset: 13,
+    nodes: [
+      node('ReduceMean', ['x'], 'mean', { axes: [-1n], keepdims: 1n }),
+      node('ReduceL2', ['x'], 'norm', { axes: [0n, 1n], keepdims: 1n }),
+      node('ReduceMax', ['x'], 'largest', { keepdims: 1n }),
+      {
+        ...node('Split', ['x'], 'left', { axis: 1n }),
+        outputs: ['left', 'right'],
+      },
+      node('Mul', ['left', 'right'], 'product'),
+      node('Add', ['product', 'mean'], 'a'),
+      node('Add', ['a', 'norm'], 'b'),
+      node('Add', ['b', 'largest'], 'y'),
+    ],
+    inputs: [value('x', 'float32', [2, 6])],
+    outputs: [value('y', 'float32', [2, 3])],
+  });
+}
+
+describe('raiseOpset', () => {
+  it('keeps the meaning: the same outputs in onnxruntime', async () => {
+    const x = { x: new OrtTensor('float32', noise(5, 12), [2, 6]) };
+    const before = await runModel(old(), [x]);
+    for (const to of [18, 19]) {
+      const raised = raiseOpset(old(), to);
+      expect(opsetVersion(raised)).toBe(to);
+      expect((await runModel(raised, [x])).outputs).toEqual(before.outputs);
+    }
+  });
+
+  it('turns axes into an input and says how many parts a Split makes', () => {
+    const raised = raiseOpset(old(), 19);
+    expect(raised.graph.nodes[0]!.inputs).toEqual(['x', 'mean_axes']);
+    expect(raised.graph.nodes[0]!.attributes.has('axes')).toBe(false);
+    expect(raised.graph.nodes[2]!.inputs).toEqual(['x']);
+    expect(intAttribute(raised.graph.nodes[3]!, 'num_outputs')).toBe(2);
+    expect(raised.irVersion).toBe(9);
+  });
+
+  it('adapts the bodies of If', () => {
+    const body = old().graph;
+    const outer = model({
+      opset: 17,
+      nodes: [node('If', ['c'], 'y', { then_branch: body, else_branch: body })],
+      inputs: [value('c', 'bool', []), value('x', 'float32', [2, 6])],
+      outputs: [value('y', 'float32', [2, 3])],
+    });
+    const branch = raiseOpset(outer, 19).graph.nodes[0]!.attributes.get('then_branch');
+    const nodes = branch?.kind === 'graph' ? branch.value.nodes : [];
+    expect(nodes[0]!.inputs).toHaveLength(2);
+  });
+
+  it('spells out the old default of RoiAlign', () => {
+    const source = model({
+      opset: 15,
+      nodes: [node('RoiAlign', ['x', 'rois', 'batch'], 'y')],
+      inputs: [value('x', 'float32', [1, 1, 4, 4])],
+      outputs: [value('y', 'float32', [1, 1, 1, 1])],
+    });
+    const [roiAlign] = raiseOpset(source, 19).graph.nodes;
+    expect(stringAttribute(roiAlign!, 'coordinate_transformation_mode')).toBe('output_half_pixel');
+  });
+
+  it('leaves nodes of other domains alone', () => {
+    const source = model({
+      opset: 17,
+      nodes: [{ ...node('ReduceMean', ['x'], 'y', { axes: [1n] }), domain: 'own' }],
+      inputs: [value('x', 'float32', [2, 6])],
+      outputs: [value('y', 'float32', [2, 1])],
+    });
+    expect(raiseOpset(source, 19).graph.nodes).toEqual(source.graph.nodes);
+  });
+
+  it('returns a model that is new enough as it is', () => {
+    const source = model({ opset: 21, nodes: [], inputs: [], outputs: [] });
+    expect(raiseOpset(source, 19)).toBe(source);
+  });
+
+  it('refuses what it cannot adapt', () => {
+    const ancient = model({ opset: 11, nodes: [], inputs: [], outputs: [] });
+    expect(() => raiseOpset(ancient, 19)).toThrow(UnsupportedError);
+    const training = model({
+      opset: 13,
+      nodes: [
+        {
+          ...node('BatchNormalization', ['x', 's', 'b', 'm', 'v'], 'y'),
+          outputs: ['y', 'm2', 'v2'],
+        },
+      ],
+      inputs: [],
+      outputs: [],
+    });
+    expect(() => raiseOpset(training, 19)).toThrow(/BatchNormalization in training form/);
+  });
+});
