@@ -67,6 +67,8 @@ export async function collectStatistics(options: CollectOptions): Promise<Collec
     const session: LoadOptions = {
       device: 'cpu',
       optimization: 'disabled',
+      // Weights stay mapped from their file instead of being packed on the heap.
+      config: { 'session.disable_prepacking': '1' },
       ...(options.threads !== undefined && { threads: options.threads }),
     };
     observer = await options.openObserver(tapped, {

@@ -6,7 +6,7 @@ export type CommandMap = {
 };
 
 /** Sent by the parent. `id` pairs the answer with the question. */
-export interface CommandMessage {
+interface CommandMessage {
   readonly id: number;
   readonly command: string;
   readonly input: unknown;
@@ -18,7 +18,7 @@ export type AnswerMessage =
   | { readonly id: number; readonly error: string };
 
 /** One function per command; runs in the child. */
-export type CommandHandlers<C extends CommandMap> = {
+type CommandHandlers<C extends CommandMap> = {
   readonly [K in keyof C]: (input: C[K]['input']) => Promise<C[K]['output']>;
 };
 

@@ -59,7 +59,7 @@ export type TextDescription = z.output<typeof textSchema>;
 /** An image data set as described. */
 export type ImagesDescription = z.output<typeof imagesSchema>;
 /** A tensor data set as described. */
-export type TensorsDescription = z.output<typeof tensorsSchema>;
+type TensorsDescription = z.output<typeof tensorsSchema>;
 /** What `dataset.yaml` says, defaults filled in. */
 export type DatasetDescription = TextDescription | ImagesDescription | TensorsDescription;
 

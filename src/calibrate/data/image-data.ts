@@ -23,7 +23,7 @@ export interface ImageFile {
 }
 
 /** Says whether a file name ends like an image that can be decoded. */
-export function isImageName(name: string): boolean {
+function isImageName(name: string): boolean {
   return IMAGE_EXTENSIONS.includes(extname(name).toLowerCase());
 }
 

@@ -2,7 +2,7 @@ import { FormatError } from '../../errors.ts';
 import type { KnownDataType } from '../../ir/data-type.ts';
 
 /** Bytes within which a header must end: names of structured types could make it long, ours cannot. */
-export const NPY_HEADER_LIMIT = 65_536;
+const NPY_HEADER_LIMIT = 65_536;
 
 /** What stands before the values of a `.npy` file. */
 export interface NpyHeader {
