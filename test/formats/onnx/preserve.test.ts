@@ -104,9 +104,10 @@ describe('a file with newer fields at every level', () => {
     ];
     for (const place of [...places, ...inner, ...entries.map((name) => `entry of ${name}`)]) {
       for (const bytes of newer(place)) {
-        expect(written.includes(Buffer.from(bytes)), `${place}: ${Buffer.from(bytes).toString('hex')}`).toBe(
-          true,
-        );
+        expect(
+          written.includes(Buffer.from(bytes)),
+          `${place}: ${Buffer.from(bytes).toString('hex')}`,
+        ).toBe(true);
       }
     }
     for (const whole of [

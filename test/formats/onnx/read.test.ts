@@ -102,7 +102,10 @@ describe('tensors', () => {
     const { graph } = await readOnnxModel(counting, NO_FILES);
     expect(count).toBeLessThan(2 * 32 * 1024 + 1);
     const { source } = graph.initializers.get('w')!;
-    expect(source.slice).toEqual({ path: '/model.onnx', offset: Buffer.from(bytes).indexOf(Buffer.from([7, 7, 7, 7])) });
+    expect(source.slice).toEqual({
+      path: '/model.onnx',
+      offset: Buffer.from(bytes).indexOf(Buffer.from([7, 7, 7, 7])),
+    });
     const end = new Uint8Array(3);
     await source.read(end, 2 ** 20 - 3);
     expect([...end]).toEqual([7, 7, 7]);
