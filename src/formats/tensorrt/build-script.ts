@@ -112,8 +112,11 @@ tensorrt_number() {
 }
 
 number=$(tensorrt_number)
-# major * 100 + minor
-version=$((number < 100000 ? number / 1000 * 100 + number / 100 % 10 : number / 100))
+major=$((number / 1000)) minor=$((number / 100 % 10))
+if ((number >= 100000)); then
+  major=$((number / 10000)) minor=$((number / 100 % 100))
+fi
+version=$((major * 100 + minor))
 shapes=(@SHAPES@)
 calibration_shapes=(@CALIBSHAPES@)
 model=@QUANTIZED@
