@@ -120,7 +120,16 @@ const modelSize = z.strictObject({
 const fusion = z.strictObject({
   planned: count,
   fused: count,
-  unfused: z.array(z.strictObject({ node: z.string(), reason: z.string() })),
+  kernels: z.record(z.string(), count),
+  unfused: z.array(
+    z.strictObject({
+      layer: z.string(),
+      node: z.string(),
+      form: z.enum(['MatMulIntegerToFloat', 'QGemm', 'MatMulNBits', 'float']),
+      ranAs: z.string().exactOptional(),
+      reason: z.string(),
+    }),
+  ),
 });
 
 const gate = z.strictObject({

@@ -5,6 +5,8 @@
  * measured figures alone. Units are in the names; fractions are 0..1 unless named otherwise.
  */
 
+import type { FusionAudit } from '../quantize/audit-fusion.ts';
+
 /** Value of {@link CheckResult.schema}; changes when a field changes its meaning. */
 export const CHECK_SCHEMA = 'autoglm.check/1';
 
@@ -211,14 +213,6 @@ export interface ModelSize {
   readonly bitsPerWeight: number;
   /** Peak resident set of a process that only loaded and ran this model. */
   readonly peakMemoryBytes: number | null;
-}
-
-/** Whether the nodes planned as integer really ran as integer kernels. */
-export interface FusionAudit {
-  readonly planned: number;
-  readonly fused: number;
-  /** Layers that stayed DequantizeLinear + float product, with the runtime's view of them. */
-  readonly unfused: readonly { readonly node: string; readonly reason: string }[];
 }
 
 /** A node that ran elsewhere than asked. */

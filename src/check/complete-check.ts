@@ -81,7 +81,7 @@ function placementWarnings({ fusion, fallbackNodes, device }: CheckMeasurements)
   if (fusion !== null && fusion.fused < fusion.planned) {
     warnings.push(
       `fusion: ${fusion.planned - fusion.fused} of ${fusion.planned} planned layers run in float: ` +
-        `${fusion.unfused.map(({ node }) => node).join(', ')}.`,
+        `${fusion.unfused.map(({ layer }) => layer).join(', ')}.`,
     );
   }
   if (fallbackNodes.length > 0) {

@@ -131,10 +131,12 @@ function latencyBlock(latency: Latency, width: number, paint: Paint): readonly s
 function placement({ fusion, fallbackNodes }: CheckResult, width: number): readonly string[] {
   const lines: string[] = [];
   if (fusion !== null) {
-    const text = `${fusion.fused} of ${fusion.planned} planned layers run as integer kernels`;
+    const kernels = Object.entries(fusion.kernels).map(([name, count]) => `${count} ${name}`);
+    const list = kernels.length > 0 ? `: ${kernels.sort().join(', ')}` : '';
+    const text = `${fusion.fused} of ${fusion.planned} planned layers run as integer kernels${list}`;
     lines.push(...paragraph('Fusion', text, width));
-    for (const { node, reason } of fusion.unfused) {
-      lines.push(...paragraph('', `${node}: ${reason}`, width));
+    for (const { layer, reason } of fusion.unfused) {
+      lines.push(...paragraph('', `${layer}: ${reason}`, width));
     }
   }
   for (const { node, opType, device } of fallbackNodes) {

@@ -107,7 +107,16 @@ export const SAMPLE_CHECK: CheckResult = {
   fusion: {
     planned: 12,
     fused: 11,
-    unfused: [{ node: 'model.layers.0.mlp.down_proj', reason: 'stayed DequantizeLinear + MatMul' }],
+    kernels: { MatMulIntegerToFloat: 11 },
+    unfused: [
+      {
+        layer: 'model.layers.0.mlp.down_proj',
+        node: '/model/layers.0/mlp/down_proj/MatMul',
+        form: 'MatMulIntegerToFloat',
+        ranAs: 'MatMul',
+        reason: 'ran as a float MatMul: the weight is widened in every run',
+      },
+    ],
   },
   fallbackNodes: [],
   gates: [
