@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
@@ -8,6 +7,7 @@ import { saveModel } from '../storage/model-file.ts';
 import type { ActivationObserver, OpenObserver } from './activation-observer.ts';
 import { type FeedHints, type FeedInput, feedInputs, makeFeeds } from './make-feeds.ts';
 import type { Dataset, Sample } from './sample.ts';
+import { makeScratchFolder } from './scratch-folder.ts';
 import type { TensorStatistics } from './statistics.ts';
 import { tapValues } from './tap-values.ts';
 
@@ -59,7 +59,7 @@ export async function collectStatistics(options: CollectOptions): Promise<Collec
   const inputs = feedInputs(options.model.graph);
   const isInput = (name: string): boolean => inputs.some((input) => input.name === name);
   const outputs = names.filter((name) => !isInput(name));
-  const folder = await mkdtemp(join(tmpdir(), 'autoglm-calibrate-'));
+  const folder = await makeScratchFolder(options.model);
   let observer: ActivationObserver | undefined;
   try {
     const tapped = join(folder, 'tapped.onnx');

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { onnx } from 'onnx-proto';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -12,6 +13,8 @@ import {
 } from '../../src/calibrate/dataset.ts';
 import { UsageError } from '../../src/errors.ts';
 import { npy, npz } from './data/numpy-files.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
 function folderWith(files: Readonly<Record<string, string | Uint8Array>>): string {
   const folder = mkdtempSync(join(tmpdir(), 'autoglm-test-'));
@@ -274,6 +277,31 @@ describe('an image data set', () => {
     const value = sample!.values.get('pixel_values')!;
     expect(value.dims).toEqual([3, 4, 2]);
     expect(new Set(value.data as Float32Array)).toEqual(new Set([1]));
+  });
+});
+
+describe('the committed data sets', () => {
+  it('hold the same pictures as images and as tensors', async () => {
+    const images = await samplesOf(`${root}/calibration/fashion-images`);
+    const tensors = await samplesOf(`${root}/calibration/fashion-mnist`);
+    expect([images.length, tensors.length]).toEqual([64, 128]);
+    for (const { index, values } of images) {
+      const pixels = values.get('pixel_values')!;
+      const expected = tensors[index]!.values.get('pixel_values')!;
+      expect(pixels.dims).toEqual(expected.dims);
+      const difference = Array.from(pixels.data as Float32Array, (value, at) =>
+        Math.abs(value - Number(expected.data[at])),
+      );
+      // Both are (x / 255 - 0.286) / 0.353, |value| < 2.1, rounded to float32 at different steps.
+      expect(Math.max(...difference)).toBeLessThan(1e-6);
+    }
+  });
+
+  it('are held out with their classes', async () => {
+    const [image] = await samplesOf(`${root}/calibration/fashion-images`, 'heldOut');
+    const [tensor] = await samplesOf(`${root}/calibration/fashion-mnist`, 'heldOut');
+    expect(image?.label).toBe(tensor?.label);
+    expect(image?.label).toBe(9);
   });
 });
 

@@ -1,8 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import sharp, { type OutputInfo } from 'sharp';
+import sharp from 'sharp';
 import { FormatError, UsageError } from '../../errors.ts';
 import type { TensorValue } from '../../runners/runner.ts';
 import type { ImagesDescription } from './dataset-schema.ts';
+import {
+  type ByteImage,
+  cropCentre,
+  type ResampleFilter,
+  resampleImage,
+} from './resample-image.ts';
 
 /** How an image file becomes `pixel_values`. */
 export interface ImagePreprocessing {
@@ -10,7 +16,7 @@ export interface ImagePreprocessing {
   readonly resize: readonly [number, number] | undefined;
   /** [height, width] cut from the centre. */
   readonly crop: readonly [number, number] | undefined;
-  readonly resample: 'nearest' | 'bilinear' | 'bicubic' | 'lanczos';
+  readonly resample: ResampleFilter;
   readonly channels: 1 | 3;
   readonly layout: 'NCHW' | 'NHWC';
   readonly rescale: number;
@@ -35,12 +41,6 @@ interface PreprocessorConfig {
 }
 
 const PIL_FILTERS = ['nearest', 'lanczos', 'bilinear', 'bicubic'] as const;
-const KERNELS = {
-  nearest: 'nearest',
-  bilinear: 'linear',
-  bicubic: 'cubic',
-  lanczos: 'lanczos3',
-} as const;
 
 /**
  * Returns the preprocessing that `dataset.yaml` describes; what it leaves open comes from the model's
@@ -74,60 +74,57 @@ export async function planPreprocessing(
 
 /**
  * Returns one image as float32 `pixel_values`, [channels, height, width] or, for NHWC, [height, width,
- * channels]: `(byte * rescale - mean) / std`. Transparency is dropped, EXIF orientation ignored, as
- * Hugging Face's processors do. Throws {@link FormatError} for a file that is no image.
+ * channels]: `(byte * rescale - mean) / std`. Transparency is dropped and EXIF orientation
+ * applied, as Hugging Face's pipelines do. Throws {@link FormatError} for a file that is no image.
  */
 export async function readImage(path: string, plan: ImagePreprocessing): Promise<TensorValue> {
-  const { data, info } = await decode(path, plan).catch((error: unknown) => {
+  const image = await decode(path, plan).catch((error: unknown) => {
     throw new FormatError(
       `${path}: not an image that can be read (${error instanceof Error ? error.message : error}).`,
     );
   });
   const { channels, layout, mean, std, rescale } = plan;
-  const pixels = info.width * info.height;
+  const { data, height, width } = image;
+  const pixels = width * height;
   const values = new Float32Array(pixels * channels);
   for (let pixel = 0; pixel < pixels; pixel++) {
     for (let channel = 0; channel < channels; channel++) {
-      const value =
-        (data[pixel * info.channels + channel]! * rescale - mean[channel]!) / std[channel]!;
-      values[layout === 'NCHW' ? channel * pixels + pixel : pixel * channels + channel] = value;
+      const byte = data[pixel * image.channels + channel]!;
+      const at = layout === 'NCHW' ? channel * pixels + pixel : pixel * channels + channel;
+      values[at] = (byte * rescale - mean[channel]!) / std[channel]!;
     }
   }
-  const { height, width } = info;
   const dims = layout === 'NCHW' ? [channels, height, width] : [height, width, channels];
   return { dataType: 'float32', dims, data: values };
 }
 
-async function decode(
-  path: string,
-  plan: ImagePreprocessing,
-): Promise<{ data: Buffer; info: OutputInfo }> {
-  let image = sharp(path).removeAlpha();
-  image = plan.channels === 1 ? image.toColourspace('b-w') : image.toColourspace('srgb');
-  const kernel = KERNELS[plan.resample];
-  if (plan.resize !== undefined) {
-    const [height, width] = plan.resize;
-    // Both edges at least as long as asked: the shorter one exactly, as the crop needs it.
-    const fit = plan.crop === undefined ? 'fill' : 'outside';
-    image = image.resize({ height, width, fit, kernel, fastShrinkOnLoad: false });
-  }
-  const first = await image.raw().toBuffer({ resolveWithObject: true });
-  if (plan.crop === undefined) return first;
-  const [height, width] = plan.crop;
-  const { info } = first;
-  if (info.width < width || info.height < height) {
-    throw new Error(`${info.height}x${info.width} is smaller than the crop ${height}x${width}`);
-  }
-  const raw = { width: info.width, height: info.height, channels: info.channels };
-  return sharp(first.data, { raw })
-    .extract({
-      left: Math.floor((info.width - width) / 2),
-      top: Math.floor((info.height - height) / 2),
-      width,
-      height,
-    })
+async function decode(path: string, plan: ImagePreprocessing): Promise<ByteImage> {
+  const { data, info } = await sharp(path)
+    .autoOrient()
+    .removeAlpha()
+    .toColourspace(plan.channels === 1 ? 'b-w' : 'srgb')
     .raw()
     .toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  const image = resized({ width, height, channels, data }, plan);
+  if (plan.crop === undefined) return image;
+  const [cropHeight, cropWidth] = plan.crop;
+  if (image.width < cropWidth || image.height < cropHeight) {
+    throw new Error(
+      `${image.height}x${image.width} is smaller than the crop ${cropHeight}x${cropWidth}`,
+    );
+  }
+  return cropCentre(image, cropHeight, cropWidth);
+}
+
+function resized(image: ByteImage, { resize, crop, resample }: ImagePreprocessing): ByteImage {
+  if (resize === undefined) return image;
+  const [height, width] = resize;
+  if (crop === undefined) return resampleImage(image, height, width, resample);
+  // The shorter edge as long as asked, the other in proportion, rounded down.
+  const shorter = Math.min(image.height, image.width);
+  const scaled = (edge: number): number => Math.floor((height * edge) / shorter);
+  return resampleImage(image, scaled(image.height), scaled(image.width), resample);
 }
 
 function configGeometry(config: PreprocessorConfig): Pick<ImagePreprocessing, 'resize' | 'crop'> {
