@@ -8,7 +8,7 @@ import type { LinearLayer } from '../passes/linear-layer.ts';
 import { runPasses } from '../passes/pass.ts';
 import { findEmbeddings } from './find-embeddings.ts';
 import { linearForm } from './linear-form.ts';
-import { type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
+import { integerLayers, type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
 import type { PlannedEmbedding, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
 import { raiseOpset } from './raise-opset.ts';
 import { beginRewrite, finishRewrite } from './rewrite.ts';
@@ -52,9 +52,8 @@ export function applyQuantization(
   };
   const layers = findLinears(typed);
   if (lowering.weightOnly === 'int8') writeEmbeddings(context, typed, layers, plan.embeddings);
-  for (const { planned, layer } of inNodeOrder(typed, layers, plan.layers)) {
-    if (planned.scheme === 'float') continue;
-    if (planned.scheme === 'w8a16' && lowering.weightOnly === 'float') continue;
+  const wanted = integerLayers(plan, lowering);
+  for (const { planned, layer } of inNodeOrder(typed, layers, wanted)) {
     const form = linearForm(layer, planned.scheme, declaredRank(typed.graph, layer.input));
     if (form !== 'float') writeLinear(context, layer, form, planned.activation);
   }

@@ -1,5 +1,5 @@
 import type { Model, Node } from '../ir/model.ts';
-import { type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
+import { integerLayers, type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
 import type { LinearForm, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
 
 /** Kernels that really compute with the integers of a form. */
@@ -16,7 +16,7 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** A layer that was planned as integers and did not become an integer kernel. */
-export interface UnfusedLayer {
+interface UnfusedLayer {
   readonly layer: string;
   readonly node: string;
   readonly form: LinearForm;
@@ -52,8 +52,7 @@ export function auditFusion(
   }
   const kernels: Record<string, number> = {};
   const unfused: UnfusedLayer[] = [];
-  const leftOut = lowering.weightOnly === 'float' ? 'MatMulNBits' : 'float';
-  const planned = plan.layers.filter(({ form }) => form !== 'float' && form !== leftOut);
+  const planned = integerLayers(plan, lowering);
   for (const layer of planned) {
     const node = byName.get(layer.node);
     const wanted = layer.form === 'float' ? [] : FUSED_OPS[layer.form];

@@ -1,4 +1,5 @@
 import type { ScaleType } from '../numerics/affine.ts';
+import type { PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
 
 /**
  * How one kind of artifact writes a plan. The plan names layers and ranges; this says which
@@ -59,3 +60,10 @@ export const TENSORRT_TWIN_LOWERING: Lowering = {
   weightOnly: 'float',
   shapedFor: 'onnxruntime',
 };
+
+/** Returns the layers of a plan that a lowering writes as integers, in plan order. */
+export function integerLayers(plan: QuantizationPlan, lowering: Lowering): readonly PlannedLayer[] {
+  return plan.layers.filter(
+    ({ scheme }) => scheme === 'w8a8' || (scheme === 'w8a16' && lowering.weightOnly === 'int8'),
+  );
+}

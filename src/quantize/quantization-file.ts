@@ -5,8 +5,8 @@ import { chooseSymmetricScale } from '../numerics/affine.ts';
 import { CALIBRATORS, RECIPE_SCHEMA, ROLES, SCHEMES } from '../recipe/recipe.ts';
 import type { ActivationRange, ActivationRanges, QuantizationPlan } from './quantization-plan.ts';
 
-/** Version of the layout of `quantization.json`. A reader refuses versions it does not know. */
-export const QUANTIZATION_FILE_VERSION = 1;
+/** Version of the layout. A reader refuses versions it does not know. */
+const QUANTIZATION_FILE_VERSION = 1;
 
 const count = z.int().nonnegative();
 const dataTypeSchema = z.custom<DataType>(
@@ -76,7 +76,7 @@ const fileSchema = z.strictObject({
 });
 
 /** One calibrated activation of the float source: what every target's scales are made from. */
-export interface ScaleTableEntry extends ActivationRange {
+interface ScaleTableEntry extends ActivationRange {
   /** max(|min|, |max|) / 127 in float32: the INT8 scale of TensorRT. */
   readonly symmetricScale: number;
 }

@@ -27,7 +27,7 @@ export interface StoredWeight {
 }
 
 /** Returns the type to which scales next to values of type `float` are rounded. */
-export function scaleTypeFor(lowering: Lowering, float: ScaleType): ScaleType {
+function scaleTypeFor(lowering: Lowering, float: ScaleType): ScaleType {
   return lowering.scaleType === 'activations' ? float : lowering.scaleType;
 }
 

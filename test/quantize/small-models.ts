@@ -41,11 +41,6 @@ export function floats(
   return inlineTensor(name, dataType, dims, new Uint8Array(data.buffer));
 }
 
-export function int64s(name: string, values: readonly number[]): Tensor {
-  const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
-  return inlineTensor(name, 'int64', [values.length], bytes);
-}
-
 export function model(parts: {
   readonly nodes: readonly Node[];
   readonly initializers?: readonly Tensor[];

@@ -1,7 +1,12 @@
+import { UnsupportedError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
 import type { WeightKernel } from '../../numerics/weight-kernel.ts';
 import { applyQuantization } from '../../quantize/apply.ts';
-import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../quantize/lowering.ts';
+import {
+  integerLayers,
+  TENSORRT_LOWERING,
+  TENSORRT_TWIN_LOWERING,
+} from '../../quantize/lowering.ts';
 import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { buildScript, type ShapeRanges } from './build-script.ts';
 
@@ -35,7 +40,8 @@ export const TENSORRT_FILES = {
  * Returns the files of a TensorRT artifact: the explicit Q/DQ model (scales of the type of the
  * activations, FP16 for an FP16 source), the float baseline, calibration tables for TensorRT up to
  * 10.16, and the script that builds the engine. Weights stay lazy; saving is up to the caller.
- * Deterministic. Throws as {@link applyQuantization} and {@link buildScript} do.
+ * Deterministic. Throws {@link UnsupportedError} when the plan has no W8A8 layer, and as
+ * {@link applyQuantization} and {@link buildScript} do.
  */
 export function writeTensorrt(
   model: Model,
@@ -43,6 +49,13 @@ export function writeTensorrt(
   options: TensorrtOptions,
 ): readonly TensorrtFile[] {
   const { calibrationCache, tables = [], kernel, shapes } = options;
+  if (integerLayers(plan, TENSORRT_LOWERING).length === 0) {
+    throw new UnsupportedError(
+      `tensorrt: INT8 needs quantized activations (got recipe ${plan.recipe.name} with ` +
+        `${plan.totals.layers.w8a16} weight-only layers, expected at least one W8A8 layer). ` +
+        'Quantize with recipe w8a8: TensorRT folds weight-only INT8 back to float.',
+    );
+  }
   const float = floatFileName(plan);
   const quantized = applyQuantization(model, plan, {
     lowering: TENSORRT_LOWERING,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { UnsupportedError } from '../../../src/errors.ts';
 import { lintQdq } from '../../../src/formats/tensorrt/lint-qdq.ts';
 import { toFloat32ScaleTwin, writeTensorrt } from '../../../src/formats/tensorrt/write.ts';
 import { type Model, opsetVersion } from '../../../src/ir/model.ts';
@@ -93,15 +94,10 @@ describe('writeTensorrt', () => {
     expect(await lintQdq(model)).toEqual([]);
   });
 
-  it('leaves weight-only layers float: TensorRT would fold them back', () => {
-    const weights = planQuantization(
-      source,
-      parseRecipe('{ name: w, activations: { bits: float } }', 'test'),
-      new Map(),
-    );
-    const [file] = writeTensorrt(source, weights, { shapes });
-    const model = file !== undefined && 'model' in file ? file.model : undefined;
-    expect(model?.graph.nodes).toEqual(source.graph.nodes);
+  it('refuses a plan of weights alone: TensorRT would fold them back to float', () => {
+    const text = '{ name: w, activations: { bits: float } }';
+    const weights = planQuantization(source, parseRecipe(text, 'test'), new Map());
+    expect(() => writeTensorrt(source, weights, { shapes })).toThrow(UnsupportedError);
   });
 
   it('names the baseline of an FP32 source after its type', () => {
