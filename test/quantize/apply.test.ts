@@ -159,6 +159,30 @@ describe('applyQuantization, by hand', () => {
     ]);
   });
 
+  it('quantizes both products of a module that multiplies twice', () => {
+    const twice = (name: string, inputs: string[], output: string) => ({
+      ...node('MatMul', inputs, output),
+      name,
+    });
+    const source = model({
+      nodes: [
+        twice('/block/mixer/MatMul', ['x', 'q'], 'a'),
+        node('Tanh', ['a'], 'b'),
+        twice('/block/mixer/MatMul_1', ['b', 'k'], 'c'),
+        node('Tanh', ['c'], 'y'),
+      ],
+      initializers: [floats('q', [16, 16], eye(16)), floats('k', [16, 16], eye(16))],
+      inputs: [value('x', 'float32', ['n', 's', 16])],
+      outputs: [value('y', 'float32', ['n', 's', 16])],
+    });
+    const plan = planQuantization(source, w8a8, ranges({ x: [-1, 1], b: [-1, 1] }));
+    expect(plan.layers.map(({ name }) => name)).toEqual(['block.mixer', 'block.mixer#2']);
+    const names = [...applyQuantization(source, plan).graph.initializers.keys()];
+    expect(names).toEqual(expect.arrayContaining(['q_quantized', 'k_quantized']));
+    expect(names).not.toContain('q');
+    expect(names).not.toContain('k');
+  });
+
   it('leaves the float model as it was, and is deterministic', async () => {
     const source = linearModel({ op: 'MatMul', rank: 3, bias: true });
     const before = [...source.graph.initializers.keys()];
