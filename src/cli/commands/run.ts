@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import { renderRun } from '../../report/run.ts';
+import { addCommonOptions, type CommonOptions } from '../options.ts';
+import { withTerminal } from '../with-terminal.ts';
+
+interface RunOptions extends CommonOptions {
+  readonly resume?: true;
+  readonly force?: true;
+  readonly dryRun?: true;
+  readonly from?: string;
+  readonly junit?: string;
+}
+
+/** Adds `autoglm run`. */
+export function registerRun(program: Command): void {
+  const command = program
+    .command('run')
+    .argument('[config]', 'pipeline config (default: ./autoglm.yaml)')
+    .description('Run the whole pipeline of a config: calibrate, quantize, export,\ncheck, report.')
+    .option('--resume', 'go on after the last finished stage')
+    .option('--from <stage>', 'redo this stage and those after it')
+    .option('--force', 'start again, replacing the stages in the output folder')
+    .option('--dry-run', 'print the stages and which are up to date')
+    .option('--junit <file>', 'also write JUnit XML there')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ autoglm run configs/autoglm.yaml
+  $ autoglm run --resume --json`,
+    );
+  addCommonOptions(command).action(async (config: string | undefined, options: RunOptions) => {
+    const { runPipeline } = await import('../../workflows/run.ts');
+    const { enforceGates } = await import('../../workflows/check.ts');
+    await withTerminal(options, async (terminal) => {
+      const summary = await runPipeline({ config, ...options }, terminal);
+      terminal.result(summary, renderRun(summary, terminal));
+      if (summary.check !== null) enforceGates(summary.check);
+    });
+  });
+}

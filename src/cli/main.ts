@@ -1,0 +1,67 @@
+import { Command, CommanderError } from 'commander';
+import { EXIT_CODE } from '../errors.ts';
+import { VERSION } from '../workflows/version.ts';
+import { registerCalibrate } from './commands/calibrate.ts';
+import { registerCheck } from './commands/check.ts';
+import { registerDoctor } from './commands/doctor.ts';
+import { registerExport } from './commands/export.ts';
+import { registerInit } from './commands/init.ts';
+import { registerInspect } from './commands/inspect.ts';
+import { registerQuantize } from './commands/quantize.ts';
+import { registerRecipe } from './commands/recipe.ts';
+import { registerReport } from './commands/report.ts';
+import { registerRun } from './commands/run.ts';
+import { reportError } from './terminal.ts';
+
+const DESCRIPTION = `Compress FP16 ONNX transformers and prove the result against the source.
+
+Verbs without a model take it from --config, ./autoglm.yaml or
+./configs/autoglm.yaml.`;
+
+const EXAMPLES = `
+Examples:
+  $ autoglm run configs/autoglm.yaml
+  $ autoglm quantize model.onnx --data calibration/text -o out
+
+Exit codes: 0 done, 1 internal failure, 2 usage or config, 3 a gate failed,
+4 input file refused, 5 unsupported by the target, 6 device or runtime missing`;
+
+/** Returns the command line as commander sees it: every verb with its options and help. */
+export function createProgram(): Command {
+  const program = new Command('autoglm')
+    .description(DESCRIPTION)
+    .version(VERSION)
+    .addHelpText('after', EXAMPLES)
+    .configureHelp({ helpWidth: 80 })
+    .showHelpAfterError('Run "autoglm --help" for the verbs, "autoglm <verb> --help" for options.')
+    .exitOverride();
+  for (const register of [
+    registerInspect,
+    registerCalibrate,
+    registerQuantize,
+    registerExport,
+    registerCheck,
+    registerRun,
+    registerReport,
+    registerDoctor,
+    registerRecipe,
+    registerInit,
+  ]) {
+    register(program);
+  }
+  return program;
+}
+
+/** Runs the command line and returns the exit code; never throws, never exits the process. */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync(args, { from: 'user' });
+    return process.exitCode === undefined ? EXIT_CODE.done : Number(process.exitCode);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // commander has already printed help, the version, or one sentence about the wrong option.
+      return error.exitCode === 0 ? EXIT_CODE.done : EXIT_CODE.usage;
+    }
+    return reportError(error, args.includes('--json'));
+  }
+}

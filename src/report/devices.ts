@@ -1,0 +1,21 @@
+import type { Diagnosis } from '../workflows/doctor.ts';
+import { formatBytes } from './format.ts';
+
+/** Returns what this machine can run as text, one line each, with the reason where it cannot. */
+export function renderDevices({ autoglm, machine }: Diagnosis): string {
+  const { cpu, onnxruntime, nvidiaGpus, trtexec } = machine;
+  const sets = cpu.instructionSets?.join(', ') ?? 'unknown';
+  return [
+    `autoglm      ${autoglm}, Node ${machine.nodeVersion}, ${machine.platform}`,
+    `processor    ${cpu.model}, ${cpu.cores} cores`,
+    `instructions ${sets}`,
+    `memory       ${formatBytes(machine.memoryBytes)}`,
+    `onnxruntime  ${onnxruntime.version}`,
+    ...onnxruntime.devices.map(
+      ({ device, reason, software }) =>
+        `  ${device.padEnd(10)} ${reason ?? `works${software ? ' (software, not used by auto)' : ''}`}`,
+    ),
+    `NVIDIA GPUs  ${nvidiaGpus.length === 0 ? 'none found' : nvidiaGpus.join('; ')}`,
+    `trtexec      ${trtexec === undefined ? 'not found' : `${trtexec.path} (${trtexec.version ?? 'version unknown'})`}`,
+  ].join('\n');
+}

@@ -1,0 +1,74 @@
+import type { PlannedLayer, QuantizationPlan } from '../quantize/quantization-plan.ts';
+import type { QuantizeResult } from '../workflows/quantize-model.ts';
+import { renderColumns } from './columns.ts';
+import { formatBytes, formatPercent, formatRatio } from './format.ts';
+
+/** Returns a plan, and what became of it, as text: layers by role and scheme, sizes, fusion. */
+export function renderQuantization({ plan, manifest, fusion }: QuantizeResult): string {
+  const { totals, recipe } = plan;
+  const lines = [
+    layerTable(plan),
+    [
+      `Recipe       ${recipe.name}`,
+      `Constants    ${formatBytes(totals.bytesBefore)} -> ${formatBytes(totals.bytesAfter)} (${formatRatio(totals.bytesAfter / totals.bytesBefore)}), ${formatPercent(totals.quantizedShare, 1)} quantized`,
+      `Linear       ${formatBytes(totals.linearBytesBefore)} -> ${formatBytes(totals.linearBytesAfter)} (${formatRatio(totals.linearBytesAfter / totals.linearBytesBefore)})`,
+      ...plan.embeddings.map(
+        ({ name, scheme, reason }) =>
+          `Embedding    ${name}: ${scheme}${reason === undefined ? '' : ` (${reason})`}`,
+      ),
+      ...plan.unmatchedRules.map((rule) => `Unmatched    ${rule}`),
+    ].join('\n'),
+  ];
+  if (fusion !== undefined && fusion !== null) {
+    const kernels = Object.entries(fusion.kernels).map(([op, count]) => `${count} ${op}`);
+    lines.push(
+      [
+        `Fused        ${fusion.fused} of ${fusion.planned} quantized layers (${kernels.join(', ')})`,
+        ...fusion.unfused.map(({ layer, reason }) => `  not fused  ${layer}: ${reason}`),
+      ].join('\n'),
+    );
+  }
+  lines.push(
+    manifest === undefined
+      ? 'Dry run: nothing was written.'
+      : manifest.files
+          .map(({ file, byteLength }) => `${file}  ${formatBytes(byteLength)}`)
+          .join('\n'),
+  );
+  return lines.join('\n\n');
+}
+
+function layerTable({ layers }: QuantizationPlan): string {
+  const groups = new Map<
+    string,
+    { layer: PlannedLayer; count: number; before: number; after: number }
+  >();
+  for (const layer of layers) {
+    const key = JSON.stringify([layer.role, layer.scheme, layer.reason]);
+    const group = groups.get(key) ?? { layer, count: 0, before: 0, after: 0 };
+    groups.set(key, {
+      layer,
+      count: group.count + 1,
+      before: group.before + layer.weight.bytesBefore,
+      after: group.after + layer.weight.bytesAfter,
+    });
+  }
+  return renderColumns(
+    [
+      { heading: 'linear layers' },
+      { heading: 'count', align: 'right' },
+      { heading: 'scheme' },
+      { heading: 'before', align: 'right' },
+      { heading: 'after', align: 'right' },
+      { heading: 'why' },
+    ],
+    [...groups.values()].map(({ layer, count, before, after }) => [
+      layer.role,
+      String(count),
+      layer.scheme,
+      formatBytes(before),
+      formatBytes(after),
+      layer.reason ?? '',
+    ]),
+  );
+}

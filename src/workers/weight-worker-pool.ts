@@ -1,0 +1,148 @@
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { UnsupportedError } from '../errors.ts';
+import { foldMaxima, type WeightBlock, type WeightKernel } from '../numerics/weight-kernel.ts';
+import type { WeightResult, WeightTask } from './weight-worker.ts';
+
+/** A {@link WeightKernel} with threads, which must be closed. */
+export interface WeightWorkerPool extends WeightKernel {
+  /** Ends the threads; the kernel cannot be used afterwards. */
+  close(): Promise<void>;
+}
+
+/**
+ * Returns a kernel that splits the rows of each block over worker threads: one per core, at most 4
+ * (beyond that memory is the bottleneck) unless `threadCount` says otherwise. Results are those of
+ * the kernel of one thread. Blocks read into `input` are shared with the threads as they lie; other
+ * bytes are copied to shared memory first. One block at a time.
+ */
+export function createWeightWorkerPool(
+  threadCount: number = Math.min(availableParallelism(), 4),
+): WeightWorkerPool {
+  const threads = Array.from({ length: threadCount }, startThread);
+  const input = growingBuffer();
+  const output = growingBuffer();
+
+  const share = (block: WeightBlock): WeightBlock => {
+    if (block.bytes.buffer instanceof SharedArrayBuffer) return block;
+    const bytes = input(block.bytes.length);
+    bytes.set(block.bytes);
+    return { ...block, bytes };
+  };
+  const runAll = (block: WeightBlock, taskOf: (part: WeightBlock) => WeightTask) =>
+    Promise.all(
+      splitRows(share(block), threads.length).map((part, index) =>
+        threads[index]!.run(taskOf(part)),
+      ),
+    );
+  const quantizeWith = async (
+    kind: 'quantizeRows' | 'quantizeColumns',
+    block: WeightBlock,
+    scales: Float32Array,
+    limit: number,
+    into: Int8Array,
+  ): Promise<void> => {
+    const start = block.firstRow ?? 0;
+    const shared = output(into.length);
+    const integers = new Int8Array(shared.buffer, 0, into.length);
+    await runAll(block, (part) => {
+      const first = (part.firstRow ?? 0) - start;
+      const partScales =
+        kind === 'quantizeRows' ? scales.slice(first, first + part.rowCount) : scales;
+      const from = first * block.columnCount;
+      const target = integers.subarray(from, from + part.rowCount * part.columnCount);
+      return { kind, block: part, scales: partScales, limit, into: target };
+    });
+    into.set(integers);
+  };
+
+  return {
+    input,
+    absMaxRows: async (block) => {
+      const maxima = new Float32Array(block.rowCount);
+      let done = 0;
+      for (const part of await runAll(block, (rows) => ({ kind: 'absMaxRows', block: rows }))) {
+        maxima.set(part.maxima!, done);
+        done += part.maxima!.length;
+      }
+      return maxima;
+    },
+    absMaxColumns: async (block) => {
+      const maxima = new Float32Array(block.columnCount);
+      const parts = await runAll(block, (rows) => ({ kind: 'absMaxColumns', block: rows }));
+      for (const part of parts) foldMaxima(maxima, part.maxima!);
+      return maxima;
+    },
+    quantizeRows: (...work) => quantizeWith('quantizeRows', ...work),
+    quantizeColumns: (...work) => quantizeWith('quantizeColumns', ...work),
+    close: async () => {
+      await Promise.all(threads.map((thread) => thread.stop()));
+    },
+  };
+}
+
+interface Thread {
+  run(task: WeightTask): Promise<WeightResult>;
+  stop(): Promise<unknown>;
+}
+
+function startThread(): Thread {
+  const worker = new Worker(workerFile());
+  // An idle pool must not keep the process alive.
+  worker.unref();
+  return {
+    run: (task) =>
+      new Promise((resolve, reject) => {
+        worker.ref();
+        const settle = (): void => {
+          worker.off('message', onMessage).off('error', onError).unref();
+        };
+        const onMessage = (result: WeightResult): void => {
+          settle();
+          if (result.refused === undefined) resolve(result);
+          else reject(new UnsupportedError(result.refused));
+        };
+        const onError = (error: Error): void => {
+          settle();
+          reject(error);
+        };
+        worker.on('message', onMessage).on('error', onError);
+        worker.postMessage(task);
+      }),
+    stop: () => worker.terminate(),
+  };
+}
+
+/** Threads run compiled code; when this file itself runs from src/ (under vitest), that lies in dist/. */
+function workerFile(): string {
+  const here = new URL(import.meta.url).href;
+  const compiled = here.endsWith('.ts') ? here.replace('/src/workers/', '/dist/workers/') : here;
+  return fileURLToPath(new URL('weight-worker.js', compiled));
+}
+
+/** Returns a function that hands out the same shared memory, grown when more is asked for. */
+function growingBuffer(): (byteLength: number) => Uint8Array {
+  let buffer = new SharedArrayBuffer(0);
+  return (byteLength) => {
+    if (buffer.byteLength < byteLength) buffer = new SharedArrayBuffer(byteLength);
+    return new Uint8Array(buffer, 0, byteLength);
+  };
+}
+
+/** Cuts a block into at most `count` parts of about equal rows. */
+function splitRows(block: WeightBlock, count: number): readonly WeightBlock[] {
+  const { rowCount, bytes } = block;
+  const parts = Math.min(count, Math.max(rowCount, 1));
+  const rowBytes = rowCount === 0 ? 0 : bytes.length / rowCount;
+  return Array.from({ length: parts }, (_, index) => {
+    const first = Math.floor((rowCount * index) / parts);
+    const end = Math.floor((rowCount * (index + 1)) / parts);
+    return {
+      ...block,
+      rowCount: end - first,
+      firstRow: (block.firstRow ?? 0) + first,
+      bytes: bytes.subarray(first * rowBytes, end * rowBytes),
+    };
+  });
+}

@@ -1,0 +1,150 @@
+import { join } from 'node:path';
+import { type CalibrationFile, serialiseCalibration } from '../calibrate/calibration-file.ts';
+import type { CalibratorName } from '../recipe/recipe.ts';
+import { writeThroughStaging } from '../storage/staging-folder.ts';
+import { writeFileAtomic } from '../storage/write-file-atomic.ts';
+import {
+  CALIBRATION_NAME,
+  calibrateInto,
+  mergeCalibrationPaths,
+  readCalibration,
+} from './calibrate-model.ts';
+import { onnxruntimeTableFiles, tensorrtCacheFile } from './calibration-tables.ts';
+import { openData } from './open-data.ts';
+import { runConfig } from './pipeline.ts';
+import type { Reporter } from './progress.ts';
+import {
+  dataChoice,
+  requireData,
+  requireOutput,
+  resolveRequest,
+  type VerbOptions,
+} from './resolve-request.ts';
+
+/** Options of `calibrate`. */
+export interface CalibrateOptions extends VerbOptions {
+  readonly calibrator?: CalibratorName | undefined;
+  readonly shard?: { readonly index: number; readonly count: number } | undefined;
+  /** Tables to write beside calibration.json. */
+  readonly tables: readonly ('trt' | 'ort')[];
+}
+
+/** What calibrating gave. */
+export interface CalibrateResult {
+  readonly schema: 'autoglm.calibrate/1';
+  /** Absent for a dry run. */
+  readonly path: string | null;
+  readonly samples: number;
+  readonly calibrator: string;
+  /** Per tensor: values seen, range, and the scales of both forms. */
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly count: number;
+    readonly min: number;
+    readonly max: number;
+    readonly int8Scale: number;
+    readonly uint8Scale: number;
+    readonly uint8ZeroPoint: number;
+    readonly method: string;
+  }[];
+}
+
+/** Calibrates the model that was named, or the config's into its stage folder. */
+export async function calibrate(
+  options: CalibrateOptions,
+  reporter: Reporter,
+): Promise<CalibrateResult> {
+  const request = await resolveRequest(options);
+  if (request.kind === 'config') {
+    const { config } = request;
+    const chosen = {
+      ...config.calibrate,
+      calibrator: options.calibrator ?? config.calibrate.calibrator,
+    };
+    const { force = false, dryRun = false } = options;
+    await runConfig(
+      { ...config, calibrate: chosen },
+      { until: 'calibrate', force, dryRun },
+      reporter,
+    );
+    const path = join(config.output, 'calibrate', CALIBRATION_NAME);
+    if (dryRun) return describe(undefined, null, chosen.calibrator ?? 'minmax', 0);
+    return describe(await readCalibration(path), path);
+  }
+  const { source } = request;
+  const choice = dataChoice(options, requireData(options, 'calibrate'));
+  if (options.dryRun === true) {
+    const samples = await (await openData(choice, source)).count('calibration');
+    return describe(undefined, null, options.calibrator ?? 'minmax', samples);
+  }
+  const output = requireOutput(options, 'calibrate');
+  const calibration = await writeThroughStaging(
+    output,
+    { force: options.force ?? false, mode: 'merge', expected: [CALIBRATION_NAME] },
+    async (folder) => {
+      const { calibrator, shard } = options;
+      const made = await calibrateInto(folder, { source, choice, calibrator, shard }, reporter);
+      await writeTables(folder, made, options.tables);
+      return made;
+    },
+  );
+  return describe(calibration, join(output, CALIBRATION_NAME));
+}
+
+/** Joins `calibration.json` files of shards into one in `output`. */
+export async function mergeCalibrationFiles(
+  paths: readonly string[],
+  output: string,
+  force: boolean,
+): Promise<CalibrateResult> {
+  const merged = await mergeCalibrationPaths(paths);
+  await writeThroughStaging(
+    output,
+    { force, mode: 'merge', expected: [CALIBRATION_NAME] },
+    (folder) => writeFileAtomic(join(folder, CALIBRATION_NAME), serialiseCalibration(merged)),
+  );
+  return describe(merged, join(output, CALIBRATION_NAME));
+}
+
+async function writeTables(
+  folder: string,
+  calibration: CalibrationFile,
+  tables: readonly ('trt' | 'ort')[],
+): Promise<void> {
+  const files = [
+    ...(tables.includes('trt') ? [tensorrtCacheFile(calibration)] : []),
+    ...(tables.includes('ort') ? onnxruntimeTableFiles(calibration) : []),
+  ];
+  for (const { name, content } of files) await writeFileAtomic(join(folder, name), content);
+}
+
+function describe(
+  calibration: CalibrationFile | undefined,
+  path: string | null,
+  calibrator = calibration?.options.calibrator ?? 'minmax',
+  samples = calibration?.samples.length ?? 0,
+): CalibrateResult {
+  const names = [...(calibration?.tensors.keys() ?? [])].sort();
+  return {
+    schema: 'autoglm.calibrate/1',
+    path,
+    samples,
+    calibrator,
+    tensors: names.flatMap((name) => {
+      const statistics = calibration?.tensors.get(name);
+      const scales = calibration?.scales.get(name);
+      if (statistics === undefined || scales === undefined) return [];
+      const { count, min, max } = statistics;
+      return {
+        name,
+        count,
+        min,
+        max,
+        int8Scale: scales.int8.scale,
+        uint8Scale: scales.uint8.scale,
+        uint8ZeroPoint: scales.uint8.zeroPoint,
+        method: scales.uint8.method,
+      };
+    }),
+  };
+}

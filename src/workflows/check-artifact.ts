@@ -1,0 +1,242 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
+import type { Dataset, Sample } from '../calibrate/sample.ts';
+import { compareAccuracy, type PairedSample } from '../check/accuracy.ts';
+import type { Accuracy, CheckResult, FallbackNode, Latency } from '../check/check-result.ts';
+import { completeCheck } from '../check/complete-check.ts';
+import type { Gates } from '../check/gates.ts';
+import { compareSizes } from '../check/sizes.ts';
+import type { FusionAudit } from '../quantize/audit-fusion.ts';
+import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { type DeviceChoice, probeDevices } from '../runners/devices.ts';
+import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
+import { findPlacement } from '../runners/placement.ts';
+import type { Feeds } from '../runners/runner.ts';
+import { openModel } from '../storage/model-file.ts';
+import { auditFile } from './audit-file.ts';
+import { saveFloat32Twin } from './float32-twin.ts';
+import { measureScenarios } from './measure-scenarios.ts';
+import type { ModelOnDisk } from './model-identity.ts';
+import { countParameters, labelOf } from './model-label.ts';
+import { feedHints } from './open-data.ts';
+import type { Reporter } from './progress.ts';
+import { VERSION } from './version.ts';
+
+/** What is compared, where, and how it is judged. */
+export interface ArtifactCheck {
+  readonly source: ModelOnDisk;
+  readonly artifact: ModelOnDisk;
+  readonly dataset: Dataset;
+  readonly device: DeviceChoice;
+  readonly requestedDevice: string;
+  readonly gates: Gates;
+  readonly seed: number;
+  /** What the artifact was made by; its layers are then looked for in the optimised graph. */
+  readonly plan?: QuantizationPlan;
+  /** In words a table has room for: `w8a8`. */
+  readonly label: string;
+  readonly measureLatency: boolean;
+  /** Runtimes the artifact is meant for that did not run here. */
+  readonly notVerified: readonly string[];
+}
+
+/**
+ * Runs artifact and source in processes of their own on the held-out samples and returns what was
+ * found, gates judged. Throws UnavailableError, FormatError or UnsupportedError of the runner.
+ */
+export async function checkArtifact(
+  check: ArtifactCheck,
+  reporter: Reporter,
+): Promise<CheckResult> {
+  const folder = await mkdtemp(join(tmpdir(), 'autoglm-check-'));
+  try {
+    const sides = await openSides(check);
+    const { accuracy, memory } = await measureAccuracy(check, sides, reporter);
+    const first = await firstSample(check.dataset);
+    const latency = check.measureLatency ? await timeScenarios(check, first, folder, reporter) : [];
+    const fusion = await auditArtifact(check);
+    const fallbackNodes = await findFallback(check, sides.artifact(first).feeds);
+    const sizes = compareSizes(
+      { files: check.source.files, parameters: sides.parameters, peakMemoryBytes: memory.source },
+      {
+        files: check.artifact.files,
+        parameters: sides.parameters,
+        peakMemoryBytes: memory.artifact,
+      },
+    );
+    return completeCheck(
+      {
+        ...(await describeCheck(check, accuracy.samples)),
+        accuracy,
+        latency,
+        sizes,
+        fusion,
+        fallbackNodes,
+        notVerified: check.notVerified,
+      },
+      check.gates,
+    );
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface Sides {
+  readonly parameters: number;
+  source(sample: Sample): { readonly feeds: Feeds };
+  artifact(sample: Sample): { readonly feeds: Feeds };
+}
+
+async function openSides({ source, artifact }: ArtifactCheck): Promise<Sides> {
+  const hints = feedHints(source.model);
+  const inputs = {
+    source: feedInputs(source.model.graph),
+    artifact: feedInputs(artifact.model.graph),
+  };
+  return {
+    parameters: countParameters(source.model),
+    source: (sample) => ({ feeds: makeFeeds(inputs.source, sample, hints) }),
+    artifact: (sample) => ({ feeds: makeFeeds(inputs.artifact, sample, hints) }),
+  };
+}
+
+async function measureAccuracy(
+  check: ArtifactCheck,
+  sides: Sides,
+  reporter: Reporter,
+): Promise<{ accuracy: Accuracy; memory: { source: number; artifact: number } }> {
+  const { device } = check.device;
+  const total = await check.dataset.count('heldOut');
+  const source = await onnxruntimeRunner.load(check.source.path, { device });
+  try {
+    const artifact = await onnxruntimeRunner.load(check.artifact.path, { device });
+    try {
+      const accuracy = await compareAccuracy({
+        source,
+        artifact,
+        samples: pairSamples(check.dataset, sides),
+        onSample: (done) =>
+          reporter.progress({ task: 'check accuracy', done, total, unit: 'samples' }),
+      });
+      const memory = {
+        source: await source.peakMemoryBytes(),
+        artifact: await artifact.peakMemoryBytes(),
+      };
+      return { accuracy, memory };
+    } finally {
+      await artifact.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+async function* pairSamples(dataset: Dataset, sides: Sides): AsyncIterable<PairedSample> {
+  for await (const sample of dataset.samples('heldOut')) {
+    yield {
+      sample,
+      source: sides.source(sample).feeds,
+      artifact: sides.artifact(sample).feeds,
+    };
+  }
+}
+
+async function firstSample(dataset: Dataset): Promise<Sample> {
+  for await (const sample of dataset.samples('heldOut')) return sample;
+  throw new Error('the held-out split has no sample');
+}
+
+async function timeScenarios(
+  check: ArtifactCheck,
+  sample: Sample,
+  folder: string,
+  reporter: Reporter,
+): Promise<readonly Latency[]> {
+  const twin = await saveFloat32Twin(check.source.model, check.source.path, folder);
+  const isTwin = twin !== check.source.path;
+  return measureScenarios(
+    {
+      baseline: { path: twin, model: isTwin ? await openModel(twin) : check.source.model },
+      artifact: check.artifact,
+      baselineLabel: isTwin ? 'float32 twin' : labelOf(check.source.model),
+      sample,
+      device: check.device.device,
+      hints: feedHints(check.source.model),
+      seed: check.seed,
+    },
+    reporter,
+  );
+}
+
+async function auditArtifact({
+  plan,
+  device,
+  artifact,
+}: ArtifactCheck): Promise<FusionAudit | null> {
+  if (plan === undefined || device.device !== 'cpu') return null;
+  return auditFile(artifact.path, plan);
+}
+
+/** Shape arithmetic stays on the CPU by design; what counts is float work that was meant for the device. */
+async function findFallback(check: ArtifactCheck, feeds: Feeds): Promise<readonly FallbackNode[]> {
+  const { device } = check.device;
+  if (device === 'cpu') return [];
+  const placement = await findPlacement(check.artifact.path, { device }, feeds);
+  return placement.elsewhere.map(({ node, opType, provider }) => ({
+    node,
+    opType,
+    device: provider,
+  }));
+}
+
+async function describeCheck(
+  check: ArtifactCheck,
+  samples: number,
+): Promise<Pick<CheckResult, 'source' | 'artifact' | 'device' | 'runtime' | 'data'>> {
+  const machine = await probeDevices();
+  const { source, artifact, device, dataset } = check;
+  const state = machine.onnxruntime.devices.find((found) => found.device === device.device);
+  const isFloat16 = labelOf(source.model) === 'float16';
+  return {
+    source: {
+      file: basename(source.path),
+      sha256: await source.sha256(),
+      label: `${labelOf(source.model)} source`,
+    },
+    artifact: {
+      file: basename(artifact.path),
+      sha256: await artifact.sha256(),
+      label: check.label,
+    },
+    device: {
+      id: device.device,
+      requested: check.requestedDevice,
+      name:
+        device.device === 'cpu'
+          ? machine.cpu.model
+          : (machine.nvidiaGpus[0] ?? state?.device ?? device.device),
+      reference:
+        device.device === 'cpu' && isFloat16
+          ? 'float16 source on cpu (computed in float32 between casts)'
+          : `source on ${device.device}`,
+      notUsed: device.passedOver,
+    },
+    runtime: {
+      autoglm: VERSION,
+      node: machine.nodeVersion,
+      runner: `onnxruntime ${machine.onnxruntime.version}`,
+      platform: machine.platform,
+      cpu: machine.cpu.model,
+      instructionSets: machine.cpu.instructionSets ?? [],
+      threads: null,
+    },
+    data: {
+      name: basename(dataset.path),
+      sha256: dataset.hash,
+      samples,
+      representative: true,
+    },
+  };
+}

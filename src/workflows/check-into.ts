@@ -1,0 +1,89 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CheckResult } from '../check/check-result.ts';
+import type { Gates } from '../check/gates.ts';
+import { parseQuantizationFile } from '../quantize/quantization-file.ts';
+import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { renderHtml, renderJson, renderJunit, renderMarkdown } from '../report/index.ts';
+import { chooseDevice } from '../runners/devices.ts';
+import type { Device } from '../runners/runner.ts';
+import { exists } from '../storage/staging-folder.ts';
+import { writeFileAtomic } from '../storage/write-file-atomic.ts';
+import { checkArtifact } from './check-artifact.ts';
+import { artifactFolder } from './manifest.ts';
+import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
+import { labelOf } from './model-label.ts';
+import { type DataChoice, openData } from './open-data.ts';
+import type { Reporter } from './progress.ts';
+import { QUANTIZED_FILES } from './quantize-model.ts';
+
+/** Names of what a check leaves in its folder. */
+export const CHECK_FILES = {
+  json: 'check.json',
+  junit: 'junit.xml',
+  markdown: 'summary.md',
+  html: 'report.html',
+} as const;
+
+/** What to check, with what, and how to judge it. */
+export interface CheckRequest {
+  readonly source: ModelOnDisk;
+  /** The artifact: an .onnx file or a folder with one. */
+  readonly artifact: string;
+  readonly choice: DataChoice;
+  readonly device: Device;
+  readonly gates: Gates;
+  readonly seed: number;
+  readonly measureLatency: boolean;
+  readonly notVerified?: readonly string[];
+}
+
+/** Checks an artifact against its source and returns what was found, gates judged. */
+export async function runCheck(request: CheckRequest, reporter: Reporter): Promise<CheckResult> {
+  const artifact = await openModelOnDisk(request.artifact);
+  const dataset = await openData(request.choice, request.source);
+  const device = await chooseDevice(request.device);
+  reporter.note(`device: ${device.device}`);
+  const plan = await planBeside(request.artifact);
+  return checkArtifact(
+    {
+      source: request.source,
+      artifact,
+      dataset,
+      device,
+      requestedDevice: request.device,
+      gates: request.gates,
+      seed: request.seed,
+      ...(plan !== undefined && { plan }),
+      label: plan?.recipe.name ?? labelOf(artifact.model),
+      measureLatency: request.measureLatency,
+      notVerified: request.notVerified ?? [],
+    },
+    reporter,
+  );
+}
+
+/** Checks an artifact and writes the result in every form into `folder`. */
+export async function checkInto(
+  folder: string,
+  request: CheckRequest,
+  reporter: Reporter,
+): Promise<CheckResult> {
+  const result = await runCheck(request, reporter);
+  await writeCheck(folder, result);
+  return result;
+}
+
+/** Writes a check as JSON, JUnit, Markdown and HTML. */
+export async function writeCheck(folder: string, result: CheckResult): Promise<void> {
+  await writeFileAtomic(join(folder, CHECK_FILES.json), renderJson(result));
+  await writeFileAtomic(join(folder, CHECK_FILES.junit), renderJunit(result));
+  await writeFileAtomic(join(folder, CHECK_FILES.markdown), renderMarkdown(result));
+  await writeFileAtomic(join(folder, CHECK_FILES.html), renderHtml(result));
+}
+
+async function planBeside(artifact: string): Promise<QuantizationPlan | undefined> {
+  const path = join(await artifactFolder(artifact), QUANTIZED_FILES.plan);
+  if (!(await exists(path))) return undefined;
+  return parseQuantizationFile(await readFile(path, 'utf8'), path).plan;
+}

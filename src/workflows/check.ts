@@ -1,0 +1,118 @@
+import { dirname } from 'node:path';
+import type { CheckResult } from '../check/check-result.ts';
+import { type Gates, parseGates } from '../check/gates.ts';
+import { GateFailedError, UsageError } from '../errors.ts';
+import { renderJunit } from '../report/index.ts';
+import type { Device } from '../runners/runner.ts';
+import { writeThroughStaging } from '../storage/staging-folder.ts';
+import { writeFileAtomic } from '../storage/write-file-atomic.ts';
+import { CHECK_FILES, type CheckRequest, runCheck, writeCheck } from './check-into.ts';
+import { artifactFolder, MANIFEST_NAME, readManifest } from './manifest.ts';
+import { openModelOnDisk } from './model-identity.ts';
+import { runConfig } from './pipeline.ts';
+import { loadPipelineConfig, type PipelineConfig } from './pipeline-config.ts';
+import type { Reporter } from './progress.ts';
+import type { VerbOptions } from './resolve-request.ts';
+
+/** Options of `check`. */
+export interface CheckOptions extends Omit<VerbOptions, 'model'> {
+  readonly artifact?: string | undefined;
+  readonly against?: string | undefined;
+  readonly device: Device;
+  /** `name=limit` pairs. */
+  readonly gates: readonly string[];
+  readonly junit?: string | undefined;
+  readonly latency: boolean;
+}
+
+/**
+ * Checks the artifact that was named (its manifest says source and data unless options do), or the
+ * config's quantized model. Writes the reports where `-o` and `--junit` say.
+ */
+export async function check(options: CheckOptions, reporter: Reporter): Promise<CheckResult> {
+  const gates = options.gates.length === 0 ? undefined : parseGates(options.gates);
+  if (options.artifact === undefined) return checkConfig(options, gates, reporter);
+  const request = await requestFor(options.artifact, options, gates);
+  const result = await runCheck(request, reporter);
+  if (options.output !== undefined) {
+    await writeThroughStaging(
+      options.output,
+      {
+        force: options.force ?? false,
+        mode: 'merge',
+        expected: Object.values(CHECK_FILES),
+      },
+      (folder) => writeCheck(folder, result),
+    );
+  }
+  await writeJunit(options.junit, result);
+  return result;
+}
+
+/** Writes JUnit XML where a person asked for it. */
+export async function writeJunit(path: string | undefined, result: CheckResult): Promise<void> {
+  if (path !== undefined) await writeFileAtomic(path, renderJunit(result));
+}
+
+/** Throws GateFailedError when a gate failed; the artifact and the reports stay. */
+export function enforceGates(result: CheckResult): void {
+  const failed = result.gates.filter(({ passed }) => !passed);
+  if (failed.length === 0) return;
+  throw new GateFailedError(
+    `check: ${failed.length} of ${result.gates.length} gates failed: ${failed.map(({ text }) => text).join(' ')}`,
+  );
+}
+
+async function checkConfig(
+  options: CheckOptions,
+  gates: Gates | undefined,
+  reporter: Reporter,
+): Promise<CheckResult> {
+  const config = await loadPipelineConfig(options.config);
+  const chosen: PipelineConfig = {
+    ...config,
+    check: {
+      ...config.check,
+      device: options.device === 'auto' ? config.check.device : options.device,
+      ...(gates !== undefined && { gates }),
+    },
+  };
+  const { force = false } = options;
+  const summary = await runConfig(chosen, { force, dryRun: false }, reporter);
+  if (summary.check === null) throw new UsageError(`${config.path}: the check left no result.`);
+  await writeJunit(options.junit, summary.check);
+  return summary.check;
+}
+
+async function requestFor(
+  artifact: string,
+  options: CheckOptions,
+  gates: Gates | undefined,
+): Promise<CheckRequest> {
+  const folder = await artifactFolder(artifact).catch((cause) => {
+    throw new UsageError(`${artifact}: there is no such file or folder. Check the path.`, {
+      cause,
+    });
+  });
+  const needsManifest = options.against === undefined || options.data === undefined;
+  const manifest = needsManifest ? await readManifest(folder) : undefined;
+  const data = options.data ?? manifest?.data?.path;
+  if (data === undefined) {
+    throw new UsageError(
+      `${folder}/${MANIFEST_NAME}: names no data set. Give --data <folder> with held-out samples.`,
+    );
+  }
+  const source = await openModelOnDisk(
+    options.against ?? manifest?.source.path ?? dirname(artifact),
+  );
+  const { samples, sequenceLength, seed } = options;
+  return {
+    source,
+    artifact,
+    choice: { data, heldOutSamples: samples, sequenceLength, seed },
+    device: options.device,
+    gates: gates ?? {},
+    seed: seed ?? 0,
+    measureLatency: options.latency,
+  };
+}

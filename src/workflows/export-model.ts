@@ -1,0 +1,253 @@
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { CalibrationFile } from '../calibrate/calibration-file.ts';
+import type { CheckResult } from '../check/check-result.ts';
+import { UnsupportedError } from '../errors.ts';
+import { onnxFileName } from '../formats/onnx-file-name.ts';
+import type { Finding } from '../formats/tensorrt/finding.ts';
+import { lintQdq } from '../formats/tensorrt/lint-qdq.ts';
+import {
+  TENSORRT_FILES,
+  type TensorrtFile,
+  toFloat32ScaleTwin,
+  writeTensorrt,
+} from '../formats/tensorrt/write.ts';
+import { applyQuantization } from '../quantize/apply.ts';
+import { parseQuantizationFile } from '../quantize/quantization-file.ts';
+import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { chooseDevice } from '../runners/devices.ts';
+import { findTrtexec } from '../runners/trtexec.ts';
+import { openModel, saveModel } from '../storage/model-file.ts';
+import { writeFileAtomic } from '../storage/write-file-atomic.ts';
+import { openWeightWorkers, type WeightWorkerPool } from '../workers/weight-worker-pool.ts';
+import { namesWithColon, onnxruntimeTableFiles, tensorrtCacheFile } from './calibration-tables.ts';
+import { checkArtifact } from './check-artifact.ts';
+import { CHECK_FILES, writeCheck } from './check-into.ts';
+import { engineShapes, parseShapes } from './engine-shapes.ts';
+import { type Manifest, writeManifest } from './manifest.ts';
+import { copyCompanions, type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
+import { type DataChoice, openData } from './open-data.ts';
+import type { Reporter } from './progress.ts';
+import { excludedLayers } from './quantize-model.ts';
+
+/** What to write, for whom, and the data it is checked with. */
+export interface ExportRequest {
+  readonly source: ModelOnDisk;
+  /** `quantization.json` that names the layers and ranges. */
+  readonly plan: string;
+  /** Statistics behind the plan, for calibration tables; none for weight-only recipes. */
+  readonly calibration?: CalibrationFile | undefined;
+  readonly target: 'tensorrt' | 'onnx';
+  /** `--shape` options. */
+  readonly shape: readonly string[];
+  readonly choice: DataChoice;
+}
+
+/** What exporting gave. */
+export interface ExportResult {
+  readonly schema: 'autoglm.export/1';
+  readonly target: ExportRequest['target'];
+  /** Lint findings are among its notes. */
+  readonly manifest: Manifest;
+  readonly check: CheckResult;
+}
+
+/** What one target adds to the common work. */
+interface Written {
+  /** The model to run on the target, relative to the folder. */
+  readonly artifact: string;
+  readonly files: readonly string[];
+  readonly findings: readonly Finding[];
+  /** The model that stands in for the artifact on this machine, and what it is called. */
+  readonly checked: { readonly path: string; readonly label: string };
+  readonly verified: Manifest['verified'];
+  readonly notVerified: readonly string[];
+}
+
+/**
+ * Writes the artifact of a target into a folder, checks it against the source on held-out data, and
+ * leaves `manifest.json` and the check beside it. Throws UnsupportedError when the target's lint
+ * finds an error, and whatever writing and checking throw.
+ */
+export async function exportInto(
+  folder: string,
+  request: ExportRequest,
+  reporter: Reporter,
+): Promise<ExportResult> {
+  const { source, target, choice } = request;
+  const plan = parseQuantizationFile(await readFile(request.plan, 'utf8'), request.plan).plan;
+  const scratch = await mkdtemp(join(tmpdir(), 'autoglm-export-'));
+  const workers = openWeightWorkers();
+  try {
+    const context = { folder, scratch, request, plan, workers };
+    const written =
+      target === 'tensorrt' ? await exportTensorrt(context, reporter) : await exportOnnx(context);
+    const companions = await copyCompanions(source, folder);
+    const dataset = await openData(choice, source);
+    const check = await checkArtifact(
+      {
+        source,
+        artifact: await openModelOnDisk(written.checked.path),
+        dataset,
+        device: await chooseDevice('cpu'),
+        requestedDevice: 'cpu',
+        gates: {},
+        seed: choice.seed ?? 0,
+        plan,
+        label: written.checked.label,
+        measureLatency: target === 'onnx',
+        notVerified: written.notVerified,
+      },
+      reporter,
+    );
+    await writeCheck(folder, check);
+    const manifest = await writeManifest(
+      folder,
+      {
+        target: target === 'tensorrt' ? 'tensorrt' : 'onnxruntime',
+        artifact: written.artifact,
+        source,
+        data: { path: choice.data, sha256: dataset.hash },
+        recipe: plan.recipe.name,
+        layers: plan.totals.layers,
+        excluded: [...excludedLayers(plan)],
+        notes: written.findings.map(({ rule, node, message }) => `${rule} ${node}: ${message}`),
+        verified: written.verified,
+        notVerified: [...written.notVerified],
+      },
+      [...written.files, ...companions, ...Object.values(CHECK_FILES)],
+    );
+    return { schema: 'autoglm.export/1', target, manifest, check };
+  } finally {
+    await workers.close();
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+interface ExportContext {
+  readonly folder: string;
+  readonly scratch: string;
+  readonly request: ExportRequest;
+  readonly plan: QuantizationPlan;
+  readonly workers: WeightWorkerPool;
+}
+
+async function exportTensorrt(context: ExportContext, reporter: Reporter): Promise<Written> {
+  const { folder, scratch, request, plan, workers } = context;
+  const { source, calibration } = request;
+  const hasCache = calibration !== undefined && namesWithColon(calibration).length === 0;
+  const names = await saveFiles(
+    folder,
+    writeTensorrt(source.model, plan, {
+      shapes: engineShapes(source.model, parseShapes(request.shape)),
+      ...(hasCache && { calibrationCache: String(tensorrtCacheFile(calibration).content) }),
+      ...(calibration !== undefined && { tables: onnxruntimeTableFiles(calibration) }),
+      kernel: workers,
+    }),
+  );
+  const findings = await lintQdq(await openModel(join(folder, TENSORRT_FILES.quantized)));
+  const refused = findings.filter(({ severity }) => severity === 'error');
+  if (refused.length > 0) {
+    const [first] = refused;
+    throw new UnsupportedError(
+      `tensorrt: ${first?.node}: ${first?.message} (rule ${first?.rule}, ${refused.length} such findings).`,
+    );
+  }
+  const twin = join(scratch, 'tensorrt-twin.onnx');
+  await saveModel(toFloat32ScaleTwin(source.model, plan, workers), twin);
+  const engine = await buildEngine(folder, reporter);
+  return {
+    artifact: TENSORRT_FILES.quantized,
+    files: [...names, ...engine.files],
+    findings,
+    checked: { path: twin, label: `${plan.recipe.name} tensorrt twin` },
+    verified: [
+      {
+        runner: 'onnxruntime',
+        device: 'cpu',
+        seen: 'float32 twin with the same INT8 weights and float16-rounded scales (check.json)',
+      },
+      ...engine.verified,
+    ],
+    notVerified: engine.notVerified,
+  };
+}
+
+async function exportOnnx({ folder, request, plan, workers }: ExportContext): Promise<Written> {
+  const name = join('onnx', onnxFileName('q8'));
+  await mkdir(join(folder, 'onnx'), { recursive: true });
+  await saveModel(
+    applyQuantization(request.source.model, plan, { kernel: workers }),
+    join(folder, name),
+  );
+  const written = await openModelOnDisk(join(folder, name));
+  return {
+    artifact: name,
+    files: written.files.map(({ file }) => join('onnx', file)),
+    findings: [],
+    checked: { path: written.path, label: plan.recipe.name },
+    verified: [{ runner: 'onnxruntime', device: 'cpu', seen: 'accuracy and latency (check.json)' }],
+    notVerified: [],
+  };
+}
+
+async function saveFiles(
+  folder: string,
+  files: readonly TensorrtFile[],
+): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const file of files) {
+    const path = join(folder, file.name);
+    if ('model' in file) {
+      await saveModel(file.model, path, { dataFileName: `${file.name}.data` });
+      const saved = await openModel(path);
+      names.push(file.name, ...saved.storage.files);
+    } else {
+      await writeFileAtomic(path, file.content);
+      if (file.isExecutable === true) await chmod(path, 0o755);
+      names.push(file.name);
+    }
+  }
+  return names;
+}
+
+/** Builds `model.engine` where trtexec is installed; says so where it is not. */
+async function buildEngine(
+  folder: string,
+  reporter: Reporter,
+): Promise<{
+  files: readonly string[];
+  verified: Manifest['verified'];
+  notVerified: readonly string[];
+}> {
+  const trtexec = await findTrtexec();
+  if (trtexec === undefined) {
+    const reason = 'tensorrt: trtexec is not on this machine, so no engine was built, run or timed';
+    return { files: [], verified: [], notVerified: [reason] };
+  }
+  reporter.note(`building the engine with ${trtexec.path}`);
+  try {
+    await promisify(execFile)('bash', [join(folder, TENSORRT_FILES.script)], {
+      cwd: folder,
+      env: { ...process.env, TRTEXEC: trtexec.path },
+      maxBuffer: 1 << 28,
+    });
+  } catch (error) {
+    const lines = error instanceof Error ? error.message.trim().split('\n') : [];
+    return {
+      files: [],
+      verified: [],
+      notVerified: [`tensorrt: trtexec ${trtexec.version ?? ''} failed: ${lines.at(-1) ?? ''}`],
+    };
+  }
+  return {
+    files: ['model.engine'],
+    verified: [
+      { runner: `trtexec ${trtexec.version ?? ''}`, device: 'tensorrt', seen: 'engine built' },
+    ],
+    notVerified: ['tensorrt: the accuracy of the engine was not measured'],
+  };
+}

@@ -1,0 +1,121 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { UsageError } from '../errors.ts';
+import { exists, writeThroughStaging } from '../storage/staging-folder.ts';
+import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
+import { type ExportResult, exportInto } from './export-model.ts';
+import type { ModelOnDisk } from './model-identity.ts';
+import { runConfig } from './pipeline.ts';
+import type { PipelineConfig } from './pipeline-config.ts';
+import type { Reporter } from './progress.ts';
+import { needsRanges } from './quantize.ts';
+import { loadRecipe, QUANTIZED_FILES, writePlan } from './quantize-model.ts';
+import { readExport } from './read-export.ts';
+import {
+  dataChoice,
+  requireData,
+  requireOutput,
+  resolveRequest,
+  type VerbOptions,
+} from './resolve-request.ts';
+
+/** Options of `export`. */
+export interface ExportOptions extends VerbOptions {
+  readonly target?: 'tensorrt' | 'onnx' | undefined;
+  readonly recipe?: string | undefined;
+  readonly calibration?: string | undefined;
+  readonly shape?: readonly string[] | undefined;
+}
+
+/** Exports the float model that was named, or the config's from its quantize stage. */
+export async function exportModel(
+  options: ExportOptions,
+  reporter: Reporter,
+): Promise<ExportResult> {
+  const request = await resolveRequest(options);
+  if (request.kind === 'config') return exportConfig(request.config, options, reporter);
+  const target = options.target;
+  if (target === undefined) {
+    throw new UsageError('export: no target. Give --target tensorrt or --target onnx.');
+  }
+  const { source } = request;
+  const data = requireData(options, 'export');
+  const output = requireOutput(options, 'export');
+  const scratch = await mkdtemp(join(tmpdir(), 'autoglm-plan-'));
+  try {
+    const { plan, calibration } = await planFor(scratch, { options, source, data }, reporter);
+    return await writeThroughStaging(
+      output,
+      { force: options.force ?? false, mode: 'merge', expected: ['manifest.json'] },
+      (folder) =>
+        exportInto(
+          folder,
+          {
+            source,
+            plan,
+            calibration,
+            target,
+            shape: options.shape ?? [],
+            choice: dataChoice(options, data),
+          },
+          reporter,
+        ),
+    );
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function exportConfig(
+  config: PipelineConfig,
+  options: ExportOptions,
+  reporter: Reporter,
+): Promise<ExportResult> {
+  const target = options.target ?? config.export?.target;
+  if (target === undefined) {
+    throw new UsageError(
+      `${config.path}: no export target. Give --target, or "export: { target: tensorrt }".`,
+    );
+  }
+  const shape = [...(options.shape ?? config.export?.shape ?? [])];
+  const recipe = options.recipe ?? config.quantize.recipe;
+  const chosen = {
+    ...config,
+    export: { target, shape },
+    quantize: { ...config.quantize, recipe },
+  };
+  const { force = false } = options;
+  await runConfig(chosen, { until: 'export', force, dryRun: false }, reporter);
+  return readExport(join(config.output, target), target);
+}
+
+/** Makes the plan that an export of a named model needs: from its calibration, else calibrating now. */
+async function planFor(
+  folder: string,
+  request: {
+    readonly options: ExportOptions;
+    readonly source: ModelOnDisk;
+    readonly data: string;
+  },
+  reporter: Reporter,
+) {
+  const { options, source, data } = request;
+  const recipe = await loadRecipe(options.recipe ?? 'w8a8');
+  const plan = join(folder, QUANTIZED_FILES.plan);
+  if (!needsRanges(recipe)) {
+    await writePlan(plan, { source, recipe, calibration: undefined });
+    return { plan, calibration: undefined };
+  }
+  const calibration =
+    options.calibration === undefined
+      ? await calibrateInto(folder, { source, choice: dataChoice(options, data) }, reporter)
+      : await readCalibration(await calibrationFile(options.calibration), source);
+  await writePlan(plan, { source, recipe, calibration });
+  return { plan, calibration };
+}
+
+async function calibrationFile(path: string): Promise<string> {
+  const inFolder = join(path, CALIBRATION_NAME);
+  return (await exists(inFolder)) ? inFolder : path;
+}

@@ -1,0 +1,28 @@
+import { inspectModel } from '../passes/inspect-model.ts';
+import type { ModelSummary } from '../passes/model-summary.ts';
+import { openModelOnDisk } from './model-identity.ts';
+import { resolveRequest } from './resolve-request.ts';
+
+/** What `inspect` prints: where the model lies and what is in it. */
+export interface Inspection {
+  readonly schema: 'autoglm.inspect/1';
+  readonly path: string;
+  readonly files: readonly { readonly file: string; readonly byteLength: number }[];
+  readonly summary: ModelSummary;
+}
+
+/** Returns what is inside a model, or inside the model of the config. Reads no weights. */
+export async function inspect(options: {
+  readonly model?: string | undefined;
+  readonly config?: string | undefined;
+}): Promise<Inspection> {
+  const request = await resolveRequest(options);
+  const source =
+    request.kind === 'model' ? request.source : await openModelOnDisk(request.config.model);
+  return {
+    schema: 'autoglm.inspect/1',
+    path: source.path,
+    files: source.files,
+    summary: inspectModel(source.model),
+  };
+}

@@ -1,0 +1,204 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CheckResult } from '../check/check-result.ts';
+import { parseCheckResult } from '../check/check-result-schema.ts';
+import { writeFileAtomic } from '../storage/write-file-atomic.ts';
+import { CALIBRATION_NAME, calibrateInto, rangesOf, readCalibration } from './calibrate-model.ts';
+import { CHECK_FILES, checkInto } from './check-into.ts';
+import { exportInto } from './export-model.ts';
+import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
+import { openData } from './open-data.ts';
+import type { PipelineConfig } from './pipeline-config.ts';
+import type { Reporter } from './progress.ts';
+import { loadRecipe, QUANTIZED_FILES, quantizeInto } from './quantize-model.ts';
+import { runStages, type Stage, type StageOptions, type StageOutcome } from './stages.ts';
+import { VERSION } from './version.ts';
+
+/** The steps of a pipeline, in the only order there is. */
+export const STAGE_NAMES = ['calibrate', 'quantize', 'export', 'check'] as const;
+
+/** Name of a step. */
+export type StageName = (typeof STAGE_NAMES)[number];
+
+/** What `run` and verbs without a model did: the content of `run.json`, the only output with dates. */
+export interface RunSummary {
+  readonly schema: 'autoglm.run/1';
+  readonly autoglm: string;
+  readonly config: string;
+  readonly model: string;
+  readonly output: string;
+  readonly finishedAt: string;
+  readonly stages: readonly StageOutcome[];
+  /** The check of the pipeline, when it has run. */
+  readonly check: CheckResult | null;
+}
+
+/** Name of the summary in the output folder. */
+export const RUN_NAME = 'run.json';
+
+/**
+ * Runs the stages of a config up to `until` (all when absent), skipping those that are up to date,
+ * and writes `run.json`. With `dryRun` nothing is written.
+ */
+export async function runConfig(
+  config: PipelineConfig,
+  options: StageOptions & { readonly until?: StageName | undefined },
+  reporter: Reporter,
+): Promise<RunSummary> {
+  const source = await openModelOnDisk(config.model);
+  reporter.note(`model: ${source.path}`);
+  const stages = pipelineStages(config, source);
+  const last = options.until ?? 'check';
+  const wanted = stages.filter(
+    ({ name }) => STAGE_NAMES.indexOf(name) <= STAGE_NAMES.indexOf(last),
+  );
+  const outcomes = await runStages(config.output, wanted, options, reporter);
+  const summary: RunSummary = {
+    schema: 'autoglm.run/1',
+    autoglm: VERSION,
+    config: config.path,
+    model: source.path,
+    output: config.output,
+    finishedAt: new Date().toISOString(),
+    stages: outcomes,
+    check:
+      last === 'check' && !options.dryRun ? await readCheck(join(config.output, 'check')) : null,
+  };
+  if (!options.dryRun) {
+    await writeFileAtomic(
+      join(config.output, RUN_NAME),
+      `${JSON.stringify(summary, undefined, 2)}\n`,
+    );
+  }
+  return summary;
+}
+
+interface NamedStage extends Stage {
+  readonly name: StageName;
+}
+
+function pipelineStages(config: PipelineConfig, source: ModelOnDisk): readonly NamedStage[] {
+  const { output } = config;
+  const calibration = join(output, 'calibrate', CALIBRATION_NAME);
+  const quantized = join(output, 'quantize');
+  const stages: NamedStage[] = [
+    calibrateStage(config, source),
+    quantizeStage(config, source, calibration),
+  ];
+  if (config.export !== undefined) {
+    stages.push(exportStage(config, config.export, { source, calibration, quantized }));
+  }
+  stages.push(checkStage(config, source, quantized));
+  return stages;
+}
+
+function calibrateStage(config: PipelineConfig, source: ModelOnDisk): NamedStage {
+  const choice = { data: config.data, ...config.calibrate };
+  return {
+    name: 'calibrate',
+    folder: 'calibrate',
+    inputs: async () => ({
+      model: await source.sha256(),
+      data: (await openData(choice, source)).hash,
+      options: config.calibrate,
+    }),
+    async run(folder, reporter) {
+      await calibrateInto(
+        folder,
+        { source, choice, calibrator: config.calibrate.calibrator },
+        reporter,
+      );
+    },
+  };
+}
+
+function quantizeStage(
+  config: PipelineConfig,
+  source: ModelOnDisk,
+  calibrationPath: string,
+): NamedStage {
+  const recipe = () =>
+    loadRecipe(config.quantize.recipe, {
+      activations: config.quantize.activations,
+      calibrator: config.calibrate.calibrator,
+    });
+  return {
+    name: 'quantize',
+    folder: 'quantize',
+    inputs: async () => ({ recipe: await recipe() }),
+    async run(folder, reporter) {
+      const calibration = await readCalibration(calibrationPath, source);
+      const chosen = await recipe();
+      await quantizeInto(
+        folder,
+        {
+          source,
+          recipe: chosen,
+          ranges: rangesOf(calibration, chosen.activations),
+          data: { path: config.data, sha256: calibration.data.sha256 },
+        },
+        reporter,
+      );
+    },
+  };
+}
+
+function exportStage(
+  config: PipelineConfig,
+  target: NonNullable<PipelineConfig['export']>,
+  from: { readonly source: ModelOnDisk; readonly calibration: string; readonly quantized: string },
+): NamedStage {
+  return {
+    name: 'export',
+    folder: target.target,
+    inputs: async () => ({ target, check: config.check }),
+    async run(folder, reporter) {
+      await exportInto(
+        folder,
+        {
+          source: from.source,
+          plan: join(from.quantized, QUANTIZED_FILES.plan),
+          calibration: await readCalibration(from.calibration, from.source),
+          target: target.target,
+          shape: target.shape,
+          choice: { data: config.data, seed: config.calibrate.seed, ...heldOut(config) },
+        },
+        reporter,
+      );
+    },
+  };
+}
+
+function checkStage(config: PipelineConfig, source: ModelOnDisk, quantized: string): NamedStage {
+  const choice = { data: config.data, ...config.calibrate, ...heldOut(config) };
+  return {
+    name: 'check',
+    folder: 'check',
+    inputs: async () => ({ check: config.check }),
+    async run(folder, reporter) {
+      await checkInto(
+        folder,
+        {
+          source,
+          artifact: quantized,
+          choice,
+          device: config.check.device,
+          gates: config.check.gates ?? {},
+          seed: config.calibrate.seed,
+          measureLatency: true,
+        },
+        reporter,
+      );
+    },
+  };
+}
+
+function heldOut(config: PipelineConfig): { readonly heldOutSamples?: number } {
+  const { samples } = config.check;
+  return samples === undefined ? {} : { heldOutSamples: samples };
+}
+
+async function readCheck(folder: string): Promise<CheckResult> {
+  const path = join(folder, CHECK_FILES.json);
+  return parseCheckResult(await readFile(path, 'utf8'), path);
+}

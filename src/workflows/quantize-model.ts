@@ -1,0 +1,184 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CalibrationFile } from '../calibrate/calibration-file.ts';
+import { UsageError } from '../errors.ts';
+import type { Model } from '../ir/model.ts';
+import { applyQuantization } from '../quantize/apply.ts';
+import type { FusionAudit } from '../quantize/audit-fusion.ts';
+import { ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from '../quantize/lowering.ts';
+import { planQuantization } from '../quantize/plan.ts';
+import { quantizationFile, serializeQuantizationFile } from '../quantize/quantization-file.ts';
+import type { ActivationRanges, QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { builtInRecipe, parseRecipe } from '../recipe/load.ts';
+import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
+import { findOnnxruntime } from '../runners/onnxruntime-package.ts';
+import { openModel, saveModel } from '../storage/model-file.ts';
+import { writeFileAtomic } from '../storage/write-file-atomic.ts';
+import { openWeightWorkers } from '../workers/weight-worker-pool.ts';
+import { auditFile } from './audit-file.ts';
+import { rangesOf } from './calibrate-model.ts';
+import { type Manifest, writeManifest } from './manifest.ts';
+import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
+import type { Reporter } from './progress.ts';
+
+/** Names of what {@link quantizeInto} writes besides companions and external data. */
+export const QUANTIZED_FILES = {
+  model: 'model.onnx',
+  plan: 'quantization.json',
+} as const;
+
+/** What to quantize, how, and with which ranges. */
+export interface QuantizeRequest {
+  readonly source: ModelOnDisk;
+  readonly recipe: Recipe;
+  readonly ranges: ActivationRanges;
+  /** The data that the ranges come from, for the manifest. */
+  readonly data?: { readonly path: string; readonly sha256: string } | undefined;
+}
+
+/** What quantizing gave. */
+export interface QuantizeResult {
+  readonly schema: 'autoglm.quantize/1';
+  readonly plan: QuantizationPlan;
+  /** Absent for a dry run. */
+  readonly manifest?: Manifest;
+  /** Null when the artifact is not for a runtime of this machine. */
+  readonly fusion?: FusionAudit | null;
+}
+
+/** Returns the recipe of a name or YAML file, with the settings that options put in their place. */
+export async function loadRecipe(
+  nameOrFile: string,
+  overrides: {
+    readonly activations?: 'float32' | 'float16' | undefined;
+    readonly calibrator?: CalibratorName | undefined;
+  } = {},
+): Promise<Recipe> {
+  const recipe = /\.ya?ml$/.test(nameOrFile)
+    ? parseRecipe(await readRecipe(nameOrFile), nameOrFile)
+    : builtInRecipe(nameOrFile);
+  const { activations = recipe.activations.dtype, calibrator = recipe.activations.calibrator } =
+    overrides;
+  return { ...recipe, activations: { ...recipe.activations, dtype: activations, calibrator } };
+}
+
+async function readRecipe(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new UsageError(`${path}: the recipe cannot be read (${cause.code}). Check the path.`, {
+      cause,
+    });
+  });
+}
+
+/** Returns the plan of a request: what would be written, without writing it. */
+export function planModel({ source, recipe, ranges }: QuantizeRequest): QuantizationPlan {
+  return planQuantization(source.model, recipe, ranges);
+}
+
+/**
+ * Quantizes a model into a folder: `model.onnx`, `quantization.json`, companions and
+ * `manifest.json`. The written model is read back and its layers looked for in the graph that
+ * onnxruntime makes of it.
+ */
+export async function quantizeInto(
+  folder: string,
+  request: QuantizeRequest,
+  reporter: Reporter,
+): Promise<QuantizeResult> {
+  const { source, recipe, ranges, data } = request;
+  const plan = planModel(request);
+  const path = join(folder, QUANTIZED_FILES.model);
+  const isFloat16 = recipe.activations.dtype === 'float16';
+  await saveQuantized(source.model, plan, path, isFloat16);
+  const companions = await copyCompanions(source, folder);
+  await writeFileAtomic(
+    join(folder, QUANTIZED_FILES.plan),
+    serializeQuantizationFile(quantizationFile(plan, ranges, await source.sha256())),
+  );
+  const fusion = isFloat16 ? null : await auditFile(path, plan);
+  for (const rule of plan.unmatchedRules)
+    reporter.warn(`recipe ${recipe.name}: ${rule} matched no layer.`);
+  const written = await openModel(path);
+  const manifest = await writeManifest(
+    folder,
+    {
+      target: isFloat16 ? 'tensorrt' : 'onnxruntime',
+      artifact: QUANTIZED_FILES.model,
+      source,
+      data,
+      recipe: recipe.name,
+      layers: plan.totals.layers,
+      excluded: excludedLayers(plan),
+      notes: plan.unmatchedRules.map((rule) => `${rule} matched no layer`),
+      ...verification(fusion),
+    },
+    [QUANTIZED_FILES.model, QUANTIZED_FILES.plan, ...written.storage.files, ...companions],
+  );
+  return { schema: 'autoglm.quantize/1', plan, manifest, fusion };
+}
+
+async function saveQuantized(
+  source: Model,
+  plan: QuantizationPlan,
+  path: string,
+  isFloat16: boolean,
+): Promise<void> {
+  const workers = openWeightWorkers();
+  try {
+    const model = applyQuantization(source, plan, {
+      lowering: isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING,
+      kernel: workers,
+    });
+    await saveModel(model, path);
+  } finally {
+    await workers.close();
+  }
+}
+
+/** Writes `quantization.json` alone: the plan of a recipe with the ranges of a calibration. */
+export async function writePlan(
+  path: string,
+  request: {
+    readonly source: ModelOnDisk;
+    readonly recipe: Recipe;
+    readonly calibration: CalibrationFile | undefined;
+  },
+): Promise<void> {
+  const { source, recipe, calibration } = request;
+  const ranges: ActivationRanges =
+    calibration === undefined ? new Map() : rangesOf(calibration, recipe.activations);
+  const plan = planModel({ source, recipe, ranges });
+  await writeFileAtomic(
+    path,
+    serializeQuantizationFile(quantizationFile(plan, ranges, await source.sha256())),
+  );
+}
+
+/** Returns the layers that stay float, and why. */
+export function excludedLayers(
+  plan: QuantizationPlan,
+): readonly { readonly layer: string; readonly reason: string }[] {
+  return plan.layers
+    .filter(({ scheme }) => scheme === 'float')
+    .map(({ name, reason }) => ({ layer: name, reason: reason ?? 'recipe' }));
+}
+
+function verification(fusion: FusionAudit | null): Pick<Manifest, 'verified' | 'notVerified'> {
+  if (fusion === null) {
+    return {
+      verified: [],
+      notVerified: ['tensorrt: float16 scales are for TensorRT, which was not run. Use export.'],
+    };
+  }
+  const { version } = findOnnxruntime();
+  return {
+    verified: [
+      {
+        runner: `onnxruntime ${version}`,
+        device: 'cpu',
+        seen: `loads; ${fusion.fused} of ${fusion.planned} quantized layers run as integer kernels`,
+      },
+    ],
+    notVerified: [],
+  };
+}

@@ -1,0 +1,60 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CheckResult } from '../check/check-result.ts';
+import { parseCheckResult } from '../check/check-result-schema.ts';
+import { UsageError } from '../errors.ts';
+import { renderHtml, renderJson, renderJunit, renderMarkdown } from '../report/index.ts';
+import { exists } from '../storage/staging-folder.ts';
+import { writeFileAtomic } from '../storage/write-file-atomic.ts';
+import { CHECK_FILES } from './check-into.ts';
+import { loadPipelineConfig } from './pipeline-config.ts';
+
+/** Forms of a report that are files. */
+export const REPORT_FORMATS = ['html', 'json', 'junit', 'markdown'] as const;
+
+/** Name of a form. */
+export type ReportFormat = (typeof REPORT_FORMATS)[number];
+
+/** Returns the check of a folder (or of the config's output) and, when asked, writes it in one form. */
+export async function report(options: {
+  readonly folder?: string | undefined;
+  readonly config?: string | undefined;
+  readonly format?: ReportFormat | undefined;
+  readonly output?: string | undefined;
+}): Promise<{ readonly result: CheckResult; readonly rendered: string | undefined }> {
+  const folder = options.folder ?? (await loadPipelineConfig(options.config)).output;
+  const result = await readCheckIn(folder);
+  const rendered = options.format === undefined ? undefined : render(result, options.format);
+  if (options.output !== undefined) {
+    if (rendered === undefined) {
+      throw new UsageError(`report: no form for ${options.output}. Give --format.`);
+    }
+    await writeFileAtomic(options.output, rendered);
+  }
+  return { result, rendered };
+}
+
+async function readCheckIn(folder: string): Promise<CheckResult> {
+  const candidates = [
+    join(folder, CHECK_FILES.json),
+    join(folder, 'check', CHECK_FILES.json),
+    folder,
+  ];
+  for (const path of candidates.filter((name) => name.endsWith('.json'))) {
+    if (await exists(path)) return parseCheckResult(await readFile(path, 'utf8'), path);
+  }
+  throw new UsageError(`${folder}: holds no ${CHECK_FILES.json}. Run "autoglm check" first.`);
+}
+
+function render(result: CheckResult, format: ReportFormat): string {
+  switch (format) {
+    case 'html':
+      return renderHtml(result);
+    case 'json':
+      return renderJson(result);
+    case 'junit':
+      return renderJunit(result);
+    case 'markdown':
+      return renderMarkdown(result);
+  }
+}
