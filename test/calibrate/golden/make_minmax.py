@@ -88,5 +88,5 @@ if __name__ == "__main__":
         "onnx": onnx.__version__,
         "cases": [run_case(*case) for case in CASES],
     }
-    (HERE / "minmax.json").write_text(json.dumps(golden, indent=1) + "\n")
+    (HERE / "minmax.json").write_text(json.dumps(golden, indent=2) + "\n")
     print({case["model"]: len(case["ranges"]) for case in golden["cases"]})
