@@ -68,14 +68,14 @@ function agrees(
   return shape.every((dim, axis) => {
     const actual = dims[axis] ?? -1;
     if (dim === undefined) return true;
-    const expected = valueOf(dim, bound);
+    const expected = sizeOfDim(dim, bound);
     if (Number.isNaN(expected)) bound.set(String(dim), actual);
     return Number.isNaN(expected) || expected === actual;
   });
 }
 
 /** `2*past + sequence` with the symbols' numbers put in; NaN when one has none yet. */
-function valueOf(dim: number | string, bound: ReadonlyMap<string, number>): number {
+function sizeOfDim(dim: number | string, bound: ReadonlyMap<string, number>): number {
   if (typeof dim === 'number') return dim;
   const whole = bound.get(dim);
   if (whole !== undefined) return whole;
@@ -150,7 +150,7 @@ function checkElements(
     if (elements === undefined || output === undefined) continue;
     elements.forEach((element, index) => {
       if (element === undefined) return;
-      const expected = valueOf(element, bound);
+      const expected = sizeOfDim(element, bound);
       if (Number.isNaN(expected)) return;
       expect(output.values[index], name).toBe(expected);
       checked++;
