@@ -22,7 +22,7 @@ import { chooseDevice } from '../runners/devices.ts';
 import { findTrtexec } from '../runners/trtexec.ts';
 import { openModel, saveModel } from '../storage/model-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
-import { openWeightWorkers, type WeightWorkerPool } from '../workers/weight-worker-pool.ts';
+import { createWeightWorkerPool, type WeightWorkerPool } from '../workers/weight-worker-pool.ts';
 import { namesWithColon, onnxruntimeTableFiles, tensorrtCacheFile } from './calibration-tables.ts';
 import { checkArtifact } from './check-artifact.ts';
 import { CHECK_FILES, writeCheck } from './check-into.ts';
@@ -80,7 +80,7 @@ export async function exportInto(
   const { source, target, choice } = request;
   const plan = parseQuantizationFile(await readFile(request.plan, 'utf8'), request.plan).plan;
   const scratch = await mkdtemp(join(tmpdir(), 'autoglm-export-'));
-  const workers = openWeightWorkers();
+  const workers = createWeightWorkerPool();
   try {
     const context = { folder, scratch, request, plan, workers };
     const written =

@@ -14,7 +14,7 @@ import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
 import { findOnnxruntime } from '../runners/onnxruntime-package.ts';
 import { openModel, saveModel } from '../storage/model-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
-import { openWeightWorkers } from '../workers/weight-worker-pool.ts';
+import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
 import { auditFile } from './audit-file.ts';
 import { rangesOf } from './calibrate-model.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
@@ -123,7 +123,7 @@ async function saveQuantized(
   path: string,
   isFloat16: boolean,
 ): Promise<void> {
-  const workers = openWeightWorkers();
+  const workers = createWeightWorkerPool();
   try {
     const model = applyQuantization(source, plan, {
       lowering: isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING,
