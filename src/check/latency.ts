@@ -11,7 +11,7 @@ import type { Feeds } from '../runners/runner.ts';
 import type { Latency, LatencySummary, Verdict } from './check-result.ts';
 
 /** Milliseconds of runs in turns; entry i of both sides belongs to pair i. */
-export interface PairedTimes {
+interface PairedTimes {
   readonly baseline: readonly number[];
   readonly artifact: readonly number[];
 }
@@ -162,7 +162,7 @@ function batchSize(baseline: readonly number[], artifact: readonly number[], mos
 }
 
 /** Times of one scenario before they are condensed. */
-export interface MeasuredTimes {
+interface MeasuredTimes {
   /** Warm-up runs, the first run first. */
   readonly times: PairedTimes;
   readonly steady: { readonly baseline: boolean; readonly artifact: boolean };
@@ -174,7 +174,7 @@ export interface MeasuredTimes {
  * Returns the figures of one scenario. The interval is a percentile bootstrap over pairs with 2,000
  * resamples; the same times and seed give the same result.
  */
-export function summarizeLatency(scenario: LatencyScenario, times: MeasuredTimes): Latency {
+function summarizeLatency(scenario: LatencyScenario, times: MeasuredTimes): Latency {
   const { measured, seed, steady } = times;
   const ratio = bootstrapMedianRatio(measured.baseline, measured.artifact, { seed, paired: true });
   const interval = { low: ratio.low, high: ratio.high };

@@ -15,7 +15,7 @@ export function normals(count: number, seed: number, deviation = 1): Float32Arra
 }
 
 /** Returns an initializer of float32 values, stored as float32 or float16. */
-export function floatTensor(
+function floatTensor(
   name: string,
   dims: readonly number[],
   values: Float32Array,
@@ -26,7 +26,7 @@ export function floatTensor(
   return inlineTensor(name, dataType, dims, bytes);
 }
 
-export function int8Tensor(name: string, dims: readonly number[], values: Int8Array): Tensor {
+function int8Tensor(name: string, dims: readonly number[], values: Int8Array): Tensor {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return inlineTensor(name, 'int8', dims, bytes);
 }
