@@ -2,7 +2,12 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { UnsupportedError } from '../errors.ts';
-import { foldMaxima, type WeightBlock, type WeightKernel } from '../numerics/weight-kernel.ts';
+import {
+  createWeightKernel,
+  foldMaxima,
+  type WeightBlock,
+  type WeightKernel,
+} from '../numerics/weight-kernel.ts';
 import type { WeightResult, WeightTask } from './weight-worker.ts';
 
 /** A {@link WeightKernel} with threads, which must be closed. */
@@ -11,31 +16,42 @@ export interface WeightWorkerPool extends WeightKernel {
   close(): Promise<void>;
 }
 
+/** How many threads, and for what. */
+export interface WeightWorkerOptions {
+  /** One per core, at most 4, when absent: beyond that memory is the bottleneck. */
+  readonly threadCount?: number;
+  /** Smaller blocks stay in this thread, where they are done sooner; 1 MiB when absent. */
+  readonly minByteLength?: number;
+}
+
 /**
- * Returns a kernel that splits the rows of each block over worker threads: one per core, at most 4
- * (beyond that memory is the bottleneck) unless `threadCount` says otherwise. Results are those of
- * the kernel of one thread. Blocks read into `input` are shared with the threads as they lie; other
- * bytes are copied to shared memory first. One block at a time.
+ * Returns a kernel that splits the rows of large blocks over worker threads, which start with the
+ * first such block. Results are those of the kernel of one thread. Blocks read into `input` are
+ * shared with the threads as they lie; other bytes are copied to shared memory first. One block at a time.
  */
-export function createWeightWorkerPool(
-  threadCount: number = Math.min(availableParallelism(), 4),
-): WeightWorkerPool {
-  const threads = Array.from({ length: threadCount }, startThread);
+export function createWeightWorkerPool(options: WeightWorkerOptions = {}): WeightWorkerPool {
+  const { threadCount = Math.min(availableParallelism(), 4), minByteLength = 2 ** 20 } = options;
+  const local = createWeightKernel();
+  let threads: readonly Thread[] = [];
   const input = growingBuffer();
   const output = growingBuffer();
 
+  const isSmall = (block: WeightBlock): boolean =>
+    threadCount < 2 || block.bytes.length < minByteLength;
   const share = (block: WeightBlock): WeightBlock => {
     if (block.bytes.buffer instanceof SharedArrayBuffer) return block;
     const bytes = input(block.bytes.length);
     bytes.set(block.bytes);
     return { ...block, bytes };
   };
-  const runAll = (block: WeightBlock, taskOf: (part: WeightBlock) => WeightTask) =>
-    Promise.all(
-      splitRows(share(block), threads.length).map((part, index) =>
-        threads[index]!.run(taskOf(part)),
-      ),
-    );
+  const runAll = (
+    block: WeightBlock,
+    taskOf: (part: WeightBlock) => WeightTask,
+  ): Promise<readonly WeightResult[]> => {
+    if (threads.length === 0) threads = Array.from({ length: threadCount }, startThread);
+    const parts = splitRows(share(block), threadCount);
+    return Promise.all(parts.map((part, index) => threads[index]!.run(taskOf(part))));
+  };
   const quantizeWith = async (
     kind: 'quantizeRows' | 'quantizeColumns',
     block: WeightBlock,
@@ -43,6 +59,7 @@ export function createWeightWorkerPool(
     limit: number,
     into: Int8Array,
   ): Promise<void> => {
+    if (isSmall(block)) return local[kind](block, scales, limit, into);
     const start = block.firstRow ?? 0;
     const shared = output(into.length);
     const integers = new Int8Array(shared.buffer, 0, into.length);
@@ -60,6 +77,7 @@ export function createWeightWorkerPool(
   return {
     input,
     absMaxRows: async (block) => {
+      if (isSmall(block)) return local.absMaxRows(block);
       const maxima = new Float32Array(block.rowCount);
       let done = 0;
       for (const part of await runAll(block, (rows) => ({ kind: 'absMaxRows', block: rows }))) {
@@ -69,6 +87,7 @@ export function createWeightWorkerPool(
       return maxima;
     },
     absMaxColumns: async (block) => {
+      if (isSmall(block)) return local.absMaxColumns(block);
       const maxima = new Float32Array(block.columnCount);
       const parts = await runAll(block, (rows) => ({ kind: 'absMaxColumns', block: rows }));
       for (const part of parts) foldMaxima(maxima, part.maxima!);

@@ -94,8 +94,10 @@ function absMaxOf(range: Range): number {
   return Math.fround(Math.max(Math.abs(range.min), Math.abs(range.max)));
 }
 
-/** Whole numbers get the `.0` that Python's `str(float)` gives them. */
+/** The text of Python's `str(float)`: `.0` after whole numbers, exponents of at least two digits. */
 function decimal(value: number): string {
-  const text = String(value);
-  return /^-?\d+$/.test(text) ? `${text}.0` : text;
+  if (value !== 0 && (value < 1e-4 || value >= 1e16)) {
+    return value.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
+  }
+  return Number.isInteger(value) ? `${value}.0` : String(value);
 }
