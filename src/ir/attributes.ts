@@ -44,7 +44,7 @@ export function subgraphs(node: Node): readonly Graph[] {
   const found: Graph[] = [];
   for (const attribute of node.attributes.values()) {
     if (attribute.kind === 'graph') found.push(attribute.value);
-    else if (attribute.kind === 'graphs') found.push(...attribute.value);
+    else if (attribute.kind === 'graphs') for (const graph of attribute.value) found.push(graph);
   }
   return found;
 }

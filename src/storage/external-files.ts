@@ -7,10 +7,10 @@ import { fileSource } from './file-source.ts';
 const ADVICE = 'Put the data beside the model.';
 
 /**
- * Returns the external data that the model at `modelPath` may use: regular files which, after all symbolic
- * links, lie inside the model's folder, or inside the folder in which the model file itself really lies. The
- * second place is for hub caches, where `snapshots/x/model.onnx` and its data are both links into one `blobs`
- * folder; a link to anywhere else is refused.
+ * Returns the external data that the model at `modelPath` may use: regular files which, after all
+ * symbolic links, lie inside the model's folder, or inside the folder in which the model file
+ * itself really lies. The second place is for hub caches, where `snapshots/x/model.onnx` and its
+ * data are both links into one `blobs` folder; a link to anywhere else is refused.
  */
 export function externalFilesOf(modelPath: string): ExternalFiles {
   const folder = dirname(modelPath);

@@ -18,9 +18,9 @@ interface OpenFile {
 const openFiles = new Map<string, OpenFile>();
 
 /**
- * Returns a source over a file. The file is opened when it is read and again whenever it was closed to make
- * room; it must then still be the same file, unchanged, or the read fails with a FormatError. `path` must be
- * real (no symbolic links).
+ * Returns a source over a file. The file is opened when it is read and again whenever it was
+ * closed to make room; it must then still be the same file, unchanged, or the read fails with a
+ * FormatError. `path` must be real (no symbolic links).
  */
 export function fileSource(path: string): ByteSource {
   const seen = statSync(path);
@@ -43,7 +43,10 @@ export function fileSource(path: string): ByteSource {
   };
 }
 
-/** Closes the file at `path` if it is kept open and no read is under way. Windows cannot replace open files. */
+/**
+ * Closes the file at `path` if it is kept open and no read is under way. Windows cannot replace
+ * open files.
+ */
 export function closeFile(path: string): void {
   const file = openFiles.get(path);
   if (file === undefined || file.users > 0) return;

@@ -3,7 +3,9 @@ import { open } from 'node:fs/promises';
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-/** Returns the SHA-256 of a file in hex. Reads 4 MiB at a time, so any size takes the same memory. */
+/**
+ * Returns the SHA-256 of a file in hex. Reads 4 MiB at a time, so any size takes the same memory.
+ */
 export async function hashFile(path: string): Promise<string> {
   const hash = createHash('sha256');
   const chunk = new Uint8Array(CHUNK_BYTES);

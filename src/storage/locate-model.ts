@@ -5,8 +5,8 @@ import { isFile } from './output-folder.ts';
 
 /**
  * Returns the path of the .onnx file that `path` means: a file itself; in a folder the decoder of
- * `genai_config.json`, `model.onnx`, `onnx/model.onnx`, or the only .onnx file. Throws UsageError when there is
- * none, or several and none of these names.
+ * `genai_config.json`, `model.onnx`, `onnx/model.onnx`, or the only .onnx file. Throws UsageError
+ * when there is none, or several and none of these names.
  */
 export async function locateModel(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);

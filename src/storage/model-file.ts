@@ -9,17 +9,27 @@ import { fileSource } from './file-source.ts';
 import { locateModel } from './locate-model.ts';
 import { isFile, stageFolder } from './output-folder.ts';
 
+/** How {@link openModel} finds what belongs to a model. */
+export interface OpenOptions {
+  /** Another model beside whose file the external data lies, for a graph that was written elsewhere. */
+  readonly dataOf?: string;
+}
+
 /**
- * Returns the model at `path`, an .onnx file or a folder that holds one (see `locateModel`). Weights are
- * read only when somebody asks for them; the files must stay as they are until then. Throws FormatError for
- * damaged models, UsageError for a path that leads nowhere.
+ * Returns the model at `path`, an .onnx file or a folder that holds one (see `locateModel`).
+ * Weights are read only when somebody asks for them; the files must stay as they are until then.
+ * Throws FormatError for damaged models, UsageError for a path that leads nowhere.
  */
-export async function openModel(path: string): Promise<Model> {
+export async function openModel(path: string, options: OpenOptions = {}): Promise<Model> {
   const file = await locateModel(path);
   if (!(await isFile(file))) {
     throw new UsageError(`${file}: this is not a regular file. Give an .onnx file or its folder.`);
   }
-  return readOnnxModel(fileSource(realpathSync(file)), externalFilesOf(file), file);
+  return readOnnxModel(
+    fileSource(realpathSync(file)),
+    externalFilesOf(options.dataOf ?? file),
+    file,
+  );
 }
 
 /** How {@link saveModel} lays out the files. */
@@ -29,10 +39,10 @@ export interface SaveOptions extends Pick<WriteOptions, 'externalData' | 'refere
 }
 
 /**
- * Writes the model to `path` and, where needed, its data file beside it; makes the folder. Existing files of these
- * names are replaced, also when the model itself was read from them: all is written under temporary
- * names, synced, then renamed. Returns the paths of the files, the model last. On failure
- * nothing of the output is left behind.
+ * Writes the model to `path` and, where needed, its data file beside it; makes the folder.
+ * Existing files of these names are replaced, also when the model itself was read from them: all is
+ * written under temporary names, synced, then renamed. Returns the paths of the files, the model
+ * last. On failure nothing of the output is left behind.
  */
 export async function saveModel(
   model: Model,
@@ -58,9 +68,9 @@ export async function saveModel(
 }
 
 /**
- * The input's name with the model's stem exchanged (`model.onnx_data` becomes `small.onnx_data`), or the input's
- * own name (`weights.bin`) unless another model's file is in the way; else `<model>.data`, as torch and
- * onnxruntime-genai write it.
+ * The input's name with the model's stem exchanged (`model.onnx_data` becomes `small.onnx_data`),
+ * or the input's own name (`weights.bin`) unless another model's file is in the way; else
+ * `<model>.data`, as torch and onnxruntime-genai write it.
  */
 function chooseDataFile(storage: WeightStorage, folder: string, modelFile: string): string {
   const [first, ...others] = storage.files;

@@ -13,7 +13,10 @@ import { join, resolve } from 'node:path';
 import type { OutputFile, OutputFolder } from '../formats/onnx/byte-source.ts';
 import { closeFile } from './file-source.ts';
 
-/** Files that are written under temporary names and appear together, in the order of their creation. */
+/**
+ * Files that are written under temporary names and appear together, in the order of their
+ * creation.
+ */
 export interface StagedFolder extends OutputFolder {
   /** Syncs all files and gives them their names. Returns their paths, in that order. */
   commit(): Promise<readonly string[]>;
@@ -84,8 +87,8 @@ function appender(handle: FileHandle): OutputFile {
 }
 
 /**
- * The last file names the others (a model its data). While several files replace old ones, it must not be
- * there: a killed run then leaves no model rather than an old one over new data.
+ * The last file names the others (a model its data). While several files replace old ones, it
+ * must not be there: a killed run then leaves no model rather than an old one over new data.
  */
 async function publish(folder: string, staged: readonly StagedFile[]): Promise<void> {
   const last = staged.at(-1);

@@ -2,8 +2,8 @@ import { basename, dirname } from 'node:path';
 import { stageFolder } from './output-folder.ts';
 
 /**
- * Writes a whole file (text as UTF-8), making its folder where needed: temporary name, sync, rename. A killed
- * run leaves the old file or none, never a part of one.
+ * Writes a whole file (text as UTF-8), making its folder where needed: temporary name, sync,
+ * rename. A killed run leaves the old file or none, never a part of one.
  */
 export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
   const folder = await stageFolder(dirname(path));

@@ -13,15 +13,13 @@ import { promisify } from 'node:util';
 const runFile = promisify(execFile);
 
 /** Where test tools keep what they downloaded or made; safe to delete. */
-export const CACHE_FOLDER: string = fileURLToPath(
-  new URL('../../node_modules/.cache/autoglm/', import.meta.url),
-);
+const CACHE_FOLDER = fileURLToPath(new URL('../../node_modules/.cache/autoglm/', import.meta.url));
 
 /**
- * Returns the interpreter of a virtual environment with exactly these packages (`name==version`), made on first
- * use. Rejects with the reason when Python or the package index cannot be reached.
+ * Returns the interpreter of a virtual environment with exactly these packages (`name==version`),
+ * made on first use. Rejects with the reason when Python or the package index cannot be reached.
  */
-export async function pythonWith(packages: readonly string[]): Promise<string> {
+async function pythonWith(packages: readonly string[]): Promise<string> {
   const wanted = [...packages].sort().join('\n');
   const id = createHash('sha256').update(wanted).digest('hex').slice(0, 12);
   const folder = join(CACHE_FOLDER, 'venv', id);
@@ -45,8 +43,8 @@ export async function pythonWith(packages: readonly string[]): Promise<string> {
 }
 
 /**
- * Like {@link pythonWith}, but on a machine without Python or network prints why and returns undefined, so that the
- * test can be skipped; where CI is set the reason is an error.
+ * Like {@link pythonWith}, but on a machine without Python or network prints why and returns
+ * undefined, so that the test can be skipped; where CI is set the reason is an error.
  */
 export async function pythonOrSkip(packages: readonly string[]): Promise<string | undefined> {
   try {

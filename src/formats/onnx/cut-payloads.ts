@@ -18,7 +18,7 @@ import { WireCursor, WireError } from './wire-cursor.ts';
  * level the schema knows, within {@link LIMITS}. Throws WireError.
  */
 export function cutPayloads(file: ByteSource): Uint8Array {
-  const walk = { cursor: new WireCursor(file), skeleton: new Skeleton(), items: 0 };
+  const walk = { cursor: new WireCursor(file), skeleton: new Skeleton(), messages: 0, items: 0 };
   copyMessage(walk, 'ModelProto', file.byteLength, 0);
   return walk.skeleton.finish();
 }
@@ -26,6 +26,7 @@ export function cutPayloads(file: ByteSource): Uint8Array {
 interface Walk {
   readonly cursor: WireCursor;
   readonly skeleton: Skeleton;
+  messages: number;
   items: number;
 }
 
@@ -33,6 +34,11 @@ function copyMessage(walk: Walk, message: MessageName, end: number, depth: numbe
   const { cursor } = walk;
   if (depth > LIMITS.nesting) {
     throw new WireError(`messages are nested deeper than ${LIMITS.nesting}`, cursor.position);
+  }
+  walk.messages += 1;
+  if (walk.messages > LIMITS.structureMessages) {
+    const limit = LIMITS.structureMessages;
+    throw new WireError(`the structure has more than ${limit} messages`, cursor.position);
   }
   const fields = MESSAGE_FIELDS.get(message);
   const inTensor = message === 'TensorProto';
@@ -97,7 +103,10 @@ function copyLeaf(
   }
 }
 
-/** A varint takes up to ten bytes for an element of one byte, so ten times the limit is surely large. */
+/**
+ * A varint takes up to ten bytes for an element of one byte, so ten times the limit is surely
+ * large.
+ */
 function isLargePayload(field: FieldShape | undefined, byteLength: number): boolean {
   if (field === undefined || !PAYLOAD_FIELDS.has(field.id)) return false;
   const isVarints = field.type !== 'bytes' && packedElementBytes(field.type) === 1;
@@ -141,7 +150,10 @@ function isUtf8(bytes: Uint8Array): boolean {
   }
 }
 
-/** Growing bytes. Lengths of messages take a fixed five bytes, so nothing moves once it is written. */
+/**
+ * Growing bytes. Lengths of messages take a fixed five bytes, so nothing moves once it is
+ * written.
+ */
 class Skeleton {
   #bytes = new Uint8Array(64 * 1024);
   #length = 0;

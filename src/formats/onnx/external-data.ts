@@ -4,7 +4,9 @@ import type { EntryMessage } from './messages.ts';
 import type { PayloadSlice } from './payload-source.ts';
 import { refuse } from './refuse.ts';
 
-/** The external files of one model: each is opened once, and their names are remembered in order. */
+/**
+ * The external files of one model: each is opened once, and their names are remembered in order.
+ */
 export class ExternalData {
   readonly #files: ExternalFiles;
   readonly #open = new Map<string, ByteSource>();
@@ -21,8 +23,8 @@ export class ExternalData {
   /**
    * Returns the stretch that `external_data` entries name. `byteLength` is what the tensor's dims
    * ask for (undefined for types of unknown width, which take what the entries say). Throws
-   * FormatError for a location outside the model's folder, and for a stretch outside the file.
-   * The optional checksum is not verified: that would read every weight.
+   * FormatError for a location outside the model's folder, and for a stretch outside the file. The
+   * optional checksum is not verified: that would read every weight.
    */
   locate(
     entries: readonly EntryMessage[],

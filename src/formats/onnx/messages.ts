@@ -1,4 +1,7 @@
-/** Decoded protobuf messages, field for field as in `schema.ts`. They live only inside this folder. */
+/**
+ * Decoded protobuf messages, field for field as in `schema.ts`. They live only inside this
+ * folder.
+ */
 
 /** An int64 as protobufjs holds it. */
 export interface Int64 {
@@ -12,6 +15,7 @@ export interface Message {
   readonly $unknowns?: readonly Uint8Array[] | undefined;
 }
 
+/** StringStringEntryProto: metadata, or one property of external data. */
 export interface EntryMessage extends Message {
   readonly key?: string | undefined;
   readonly value?: string | undefined;
@@ -23,6 +27,7 @@ export interface DocumentedMessage extends Message {
   readonly metadataProps?: readonly EntryMessage[] | undefined;
 }
 
+/** PayloadMark, our own: a payload that stays where it lies. */
 export interface PayloadMarkMessage extends Message {
   /** Number of the TensorProto field that was cut out. */
   readonly field: number;
@@ -31,6 +36,7 @@ export interface PayloadMarkMessage extends Message {
   readonly byteLength: number;
 }
 
+/** TensorProto: type, dims, and the elements in one of six fields, outside the file, or marked. */
 export interface TensorMessage extends DocumentedMessage {
   readonly dims?: readonly Int64[] | undefined;
   readonly dataType?: number | undefined;
@@ -47,31 +53,36 @@ export interface TensorMessage extends DocumentedMessage {
   readonly payload?: readonly PayloadMarkMessage[] | undefined;
 }
 
+/** SparseTensorProto: a tensor in coordinate form. */
 export interface SparseTensorMessage extends Message {
   readonly values?: TensorMessage | undefined;
   readonly indices?: TensorMessage | undefined;
   readonly dims?: readonly Int64[] | undefined;
 }
 
+/** TensorShapeProto.Dimension: a size, a symbol, or neither. */
 export interface DimensionMessage extends Message {
   readonly dimValue?: Int64 | undefined;
   readonly dimParam?: string | undefined;
   readonly denotation?: string | undefined;
 }
 
-export interface ShapeMessage extends Message {
+interface ShapeMessage extends Message {
   readonly dim?: readonly DimensionMessage[] | undefined;
 }
 
+/** TypeProto.Tensor and TypeProto.SparseTensor. */
 export interface TensorTypeMessage extends Message {
   readonly elemType?: number | undefined;
   readonly shape?: ShapeMessage | undefined;
 }
 
+/** TypeProto.Sequence and TypeProto.Optional. */
 export interface ContainerTypeMessage extends Message {
   readonly elemType?: TypeMessage | undefined;
 }
 
+/** TypeProto: at most one of its kinds is set. */
 export interface TypeMessage extends Message {
   readonly tensorType?: TensorTypeMessage | undefined;
   readonly sequenceType?: ContainerTypeMessage | undefined;
@@ -80,11 +91,13 @@ export interface TypeMessage extends Message {
   readonly optionalType?: ContainerTypeMessage | undefined;
 }
 
+/** ValueInfoProto: the name and type of a value. */
 export interface ValueInfoMessage extends DocumentedMessage {
   readonly name?: string | undefined;
   readonly type?: TypeMessage | undefined;
 }
 
+/** AttributeProto: `type` says which of the value fields counts. */
 export interface AttributeMessage extends Message {
   readonly name?: string | undefined;
   readonly f?: number | undefined;
@@ -106,6 +119,7 @@ export interface AttributeMessage extends Message {
   readonly sparseTensors?: readonly SparseTensorMessage[] | undefined;
 }
 
+/** NodeProto: one operation. */
 export interface NodeMessage extends DocumentedMessage {
   readonly input?: readonly string[] | undefined;
   readonly output?: readonly string[] | undefined;
@@ -116,6 +130,7 @@ export interface NodeMessage extends DocumentedMessage {
   readonly overload?: string | undefined;
 }
 
+/** GraphProto: nodes, constants, inputs and outputs. */
 export interface GraphMessage extends DocumentedMessage {
   readonly node?: readonly NodeMessage[] | undefined;
   readonly name?: string | undefined;
@@ -126,11 +141,13 @@ export interface GraphMessage extends DocumentedMessage {
   readonly sparseInitializer?: readonly SparseTensorMessage[] | undefined;
 }
 
+/** OperatorSetIdProto: an imported operator set. */
 export interface OperatorSetIdMessage extends Message {
   readonly domain?: string | undefined;
   readonly version?: Int64 | undefined;
 }
 
+/** FunctionProto: a function that the model defines. */
 export interface FunctionMessage extends DocumentedMessage {
   readonly name?: string | undefined;
   readonly input?: readonly string[] | undefined;
@@ -144,6 +161,7 @@ export interface FunctionMessage extends DocumentedMessage {
   readonly overload?: string | undefined;
 }
 
+/** ModelProto: the whole file. */
 export interface ModelMessage extends DocumentedMessage {
   readonly irVersion?: Int64 | undefined;
   readonly producerName?: string | undefined;

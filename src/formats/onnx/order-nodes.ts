@@ -3,9 +3,9 @@ import type { Node } from '../../ir/model.ts';
 import { refuse } from './refuse.ts';
 
 /**
- * Returns the nodes of one graph so that each stands behind the nodes it reads from: the same list
- * when that is already so, else the stable topological order. `where` names the graph. Throws FormatError
- * when two nodes make one value, or nodes depend on themselves.
+ * Returns the nodes of one graph so that each stands behind the nodes it reads from: the same
+ * list when that is already so, else the stable topological order. `where` names the graph. Throws
+ * FormatError when two nodes make one value, or nodes depend on themselves.
  */
 export function orderNodes(nodes: readonly Node[], where: string): readonly Node[] {
   const producers = new Map<string, number>();
@@ -30,7 +30,9 @@ function dependenciesOf(node: Node, producers: ReadonlyMap<string, number>): rea
   return [...before];
 }
 
-/** Depth first from each node in file order, without recursion: a graph may be 100,000 nodes deep. */
+/**
+ * Depth first from each node in file order, without recursion: a graph may be 100,000 nodes deep.
+ */
 function sort(
   nodes: readonly Node[],
   dependencies: readonly (readonly number[])[],

@@ -3,7 +3,7 @@ import { decodeMessage, MESSAGE_FIELDS, type MessageName, PAYLOAD_MARK_FIELD } f
 import { encodeVarint } from './varint.ts';
 
 /** A stretch of a file: bytes at hand, or the index of a source that is streamed into place. */
-export type Piece = Uint8Array | { readonly source: number; readonly byteLength: number };
+type Piece = Uint8Array | { readonly source: number; readonly byteLength: number };
 
 /** The stretches of a message and their total length. */
 export interface Pieces {
@@ -24,8 +24,8 @@ const HOLDS_TENSORS: ReadonlySet<MessageName> = new Set<MessageName>([
 
 /**
  * The reverse of cutting: returns the pieces of a protobuf message in which each PayloadMark of
- * `encoded` became the field it stands for, and all lengths above it count the payload.
- * `encoded` must be well formed, as `encodeMessage` makes it.
+ * `encoded` became the field it stands for, and all lengths above it count the payload. `encoded`
+ * must be well formed, as `encodeMessage` makes it.
  */
 export function pastePayloads(message: MessageName, encoded: Uint8Array): Pieces {
   const fields = MESSAGE_FIELDS.get(message);

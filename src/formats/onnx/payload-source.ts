@@ -1,4 +1,4 @@
-import type { TensorSource } from '../../ir/tensor.ts';
+import { inlineSource, type TensorSource } from '../../ir/tensor.ts';
 import type { ByteSource } from './byte-source.ts';
 import { IN_MEMORY_BYTES } from './limits.ts';
 import { refuse } from './refuse.ts';
@@ -15,29 +15,30 @@ export interface PayloadSlice {
  * read at once; they keep the slice, so that they can still be referred to.
  */
 export function sliceSource({ file, offset, byteLength }: PayloadSlice): TensorSource {
-  const source: TensorSource = {
+  const key = `${file.path}:${offset}+${byteLength}`;
+  const slice = { path: file.path, offset };
+  if (byteLength <= IN_MEMORY_BYTES) {
+    const bytes = new Uint8Array(byteLength);
+    file.readSync(bytes, offset);
+    return { ...inlineSource(bytes, key), slice };
+  }
+  return {
     byteLength,
-    key: `${file.path}:${offset}+${byteLength}`,
-    slice: { path: file.path, offset },
+    key,
+    slice,
     async read(into, start) {
       checkRange(start, into.length, byteLength);
       await file.read(into, offset + start);
     },
   };
-  return byteLength > IN_MEMORY_BYTES
-    ? source
-    : { ...source, bytes: readNow(file, offset, byteLength) };
-}
-
-function readNow(file: ByteSource, offset: number, byteLength: number): Uint8Array {
-  const bytes = new Uint8Array(byteLength);
-  file.readSync(bytes, offset);
-  return bytes;
 }
 
 const VARINT_CHUNK_BYTES = 64 * 1024;
 
-/** A packed list of varints (int32_data, int64_data, uint64_data) and the width of an entry in raw_data. */
+/**
+ * A packed list of varints (int32_data, int64_data, uint64_data) and the width of an entry in
+ * raw_data.
+ */
 export interface VarintList {
   /** Begins every error message. */
   readonly where: string;
@@ -47,9 +48,9 @@ export interface VarintList {
 }
 
 /**
- * Returns the source that decodes varints when it is read. Reading front to back decodes each entry
- * once; a jump back starts again at the first. Reads reject with a FormatError when the list does
- * not hold exactly `entryCount` varints.
+ * Returns the source that decodes varints when it is read. Reading front to back decodes each
+ * entry once; a jump back starts again at the first. Reads reject with a FormatError when the list
+ * does not hold exactly `entryCount` varints.
  */
 export function varintSource(list: VarintList): TensorSource {
   const { slice, entryBytes, entryCount } = list;
@@ -95,7 +96,9 @@ class VarintDecoder {
     return { entry: this.entry, position: this.#chunkStart + this.#index };
   }
 
-  /** Puts the next varint, little-endian and sign-extended to 64 bits, into the 8 bytes of `into`. */
+  /**
+   * Puts the next varint, little-endian and sign-extended to 64 bits, into the 8 bytes of `into`.
+   */
   async next(into: Uint8Array): Promise<void> {
     let low = 0;
     let high = 0;

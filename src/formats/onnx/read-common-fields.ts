@@ -14,7 +14,7 @@ export interface Documented {
 export function readDocumented(message: DocumentedMessage, name: MessageName): Documented {
   const entries = message.metadataProps ?? [];
   const metadata = entries.filter((entry) => !hasUnknown(entry));
-  // An entry with newer fields has no place in a record; whole, it is an unknown field of its owner.
+  // Records have no place for newer fields of an entry: whole, it is an unknown field of its owner.
   const newer = entries
     .filter(hasUnknown)
     .map((entry) =>

@@ -26,7 +26,9 @@ import { readType } from './read-type.ts';
 import { refuse } from './refuse.ts';
 import { encodeMessage } from './schema.ts';
 
-/** Returns the graph of a GraphProto, its nodes in topological order. `where` is the model's path. */
+/**
+ * Returns the graph of a GraphProto, its nodes in topological order. `where` is the model's path.
+ */
 export function readGraph(message: GraphMessage, files: TensorFiles, where: string): Graph {
   const initializers = new Map<string, Tensor>();
   for (const tensor of message.initializer ?? []) {

@@ -24,7 +24,8 @@ export interface TensorFiles {
 
 /**
  * Returns the tensor of a TensorProto; `where` is the path of the model. Payloads larger than
- * {@link IN_MEMORY_BYTES} stay on disk. Throws FormatError when type, dims and payload do not fit together.
+ * {@link IN_MEMORY_BYTES} stay on disk. Throws FormatError when type, dims and payload do not fit
+ * together.
  */
 export function readTensor(message: TensorMessage, files: TensorFiles, where: string): Tensor {
   const name = message.name ?? '';
@@ -133,7 +134,10 @@ function typedField(dataType: DataType): PayloadName | undefined {
   return dataType === 'uint32' || dataType === 'uint64' ? 'uint64Data' : 'int32Data';
 }
 
-/** Bytes of raw_data for which one entry of a varint field stands; sub-byte elements come packed in bytes. */
+/**
+ * Bytes of raw_data for which one entry of a varint field stands; sub-byte elements come packed
+ * in bytes.
+ */
 function entryBytes(dataType: DataType): number {
   return isKnownDataType(dataType) ? Math.max(1, DATA_TYPES[dataType].bits / 8) : 1;
 }
@@ -165,7 +169,10 @@ function markedSource(
   return varintSource({ where, slice, entryBytes: bytesPerEntry, entryCount });
 }
 
-/** Converts a small payload to raw_data layout, in a buffer of its own so that any view is aligned. */
+/**
+ * Converts a small payload to raw_data layout, in a buffer of its own so that any view is
+ * aligned.
+ */
 function inlineBytes(message: TensorMessage, dataType: DataType): Uint8Array {
   const { floatData, doubleData, int32Data, int64Data, uint64Data, rawData } = message;
   if (floatData?.length) {

@@ -14,8 +14,8 @@ import { WireError } from './wire-cursor.ts';
 /**
  * Returns the model in an ONNX file (ModelProto, any IR version). Weights stay where they lie: a
  * tensor larger than 4 KiB becomes a lazy source over `file` or over external data in `folder`.
- * `name` stands for the file in messages and in `storage` (its path by default). Throws FormatError for
- * everything that is damaged, absurd or reaches outside the folder.
+ * `name` stands for the file in messages and in `storage` (its path by default). Throws FormatError
+ * for everything that is damaged, absurd or reaches outside the folder.
  */
 export async function readOnnxModel(
   file: ByteSource,

@@ -5,8 +5,8 @@ const SHOWN_CHARACTERS = 300;
 
 /**
  * Throws the FormatError for a part of a file. `what` is one clause without a full stop; `advice`
- * says what a person can do. Names from the file may stand in both `where` and `what`: control characters
- * are escaped, and very long texts shortened.
+ * says what a person can do. Names from the file may stand in both `where` and `what`: control
+ * characters are escaped, and very long texts shortened.
  */
 export function refuse(
   where: string,

@@ -1,10 +1,10 @@
 import protobuf from 'protobufjs/light.js';
 
 /**
- * The part of onnx-ml.proto (ONNX 1.20, IR version 13) that autoglm understands, as
- * `name: 'number [repeated|packed] type'`. What is missing here (training_info, configuration,
- * device_configurations, quantization_annotation, segment, map and opaque types) and what newer versions add is
- * carried as unknown fields, byte for byte.
+ * The part of onnx-ml.proto (ONNX 1.20, IR version 13) that autoglm understands, as `name:
+ * 'number [repeated|packed] type'`. What is missing here (training_info, configuration,
+ * device_configurations, quantization_annotation, segment, map and opaque types) and what newer
+ * versions add is carried as unknown fields, byte for byte.
  */
 const FIELDS = {
   ModelProto: {
@@ -150,7 +150,10 @@ export const MESSAGE_FIELDS: ReadonlyMap<MessageName, ReadonlyMap<number, FieldS
 /** Number of the raw bytes among the fields of TensorProto. */
 export const RAW_DATA_FIELD = 9;
 
-/** Number of the field that stands for payloads. Protobuf reserves 19000 to 19999, so no file may use it. */
+/**
+ * Number of the field that stands for payloads. Protobuf reserves 19000 to 19999, so no file may
+ * use it.
+ */
 export const PAYLOAD_MARK_FIELD = 19000;
 
 /** Fields of TensorProto that hold numbers and may be large. */
@@ -193,7 +196,7 @@ for (const name of MESSAGE_FIELDS.keys()) {
  * Byte fields are views of `bytes`. Throws what protobufjs throws when the bytes are damaged.
  */
 export function decodeMessage<Message>(name: MessageName, bytes: Uint8Array): Message {
-  // The constructor, not Reader.create: only it reads a Uint8Array without turning it into a Buffer.
+  // Not Reader.create: it would make a Buffer of the Uint8Array, and Buffers of all its parts.
   const reader = new protobuf.Reader(bytes);
   reader.discardUnknown = false;
   return root.lookupType(name).decode(reader) as Message;

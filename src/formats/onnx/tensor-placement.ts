@@ -26,8 +26,8 @@ export interface PlacementOptions {
 }
 
 /**
- * Decides, tensor by tensor in the order of the written file, where bytes go, and remembers what has to be
- * streamed. Same calls, same layout.
+ * Decides, tensor by tensor in the order of the written file, where bytes go, and remembers what
+ * has to be streamed. Same calls, same layout.
  */
 export class TensorPlacement {
   /** Sources that are streamed into the .onnx file, by index. */
@@ -42,7 +42,10 @@ export class TensorPlacement {
     this.#options = options;
   }
 
-  /** Returns where the bytes of `tensor` go. Tensors with equal source keys share one place in the data file. */
+  /**
+   * Returns where the bytes of `tensor` go. Tensors with equal source keys share one place in the
+   * data file.
+   */
   place(tensor: Tensor, role: TensorRole): Placement {
     const { source } = tensor;
     const { dataFile, references } = this.#options;

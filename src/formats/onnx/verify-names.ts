@@ -3,9 +3,9 @@ import type { Graph, Model, Node, ValueInfo } from '../../ir/model.ts';
 import { refuse } from './refuse.ts';
 
 /**
- * Verifies that every value name means exactly one thing where it is read: inputs are distinct, nodes
- * do not redefine inputs or initializers, and nothing reads a name that nothing makes.
- * Throws FormatError naming the graph, the node and the value.
+ * Verifies that every value name means exactly one thing where it is read: inputs are distinct,
+ * nodes do not redefine inputs or initializers, and nothing reads a name that nothing makes. Throws
+ * FormatError naming the graph, the node and the value.
  */
 export function verifyNames(model: Model, where: string): void {
   verifyGraph(model.graph, () => false, where);

@@ -26,8 +26,8 @@ export class WireCursor {
 
   /**
    * Returns the varint at the position, at most `end` bytes into the file, and moves behind it.
-   * Values past 2^53 come out rounded: as lengths they are refused anyway, and scalars are
-   * copied, not read. Throws WireError when the varint has no end.
+   * Values past 2^53 come out rounded: as lengths they are refused anyway, and scalars are copied,
+   * not read. Throws WireError when the varint has no end.
    */
   varint(end: number): number {
     const start = this.position;

@@ -10,7 +10,10 @@ import {
 import { RAW_DATA_FIELD } from './schema.ts';
 import type { TensorPlacement, TensorRole } from './tensor-placement.ts';
 
-/** Returns the TensorProto of a tensor: its payload as `raw_data`, as a mark, or as a reference to a file. */
+/**
+ * Returns the TensorProto of a tensor: its payload as `raw_data`, as a mark, or as a reference to
+ * a file.
+ */
 export function tensorMessage(
   tensor: Tensor,
   role: TensorRole,

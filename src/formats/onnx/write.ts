@@ -21,14 +21,14 @@ export interface WriteOptions {
   /** Name of the file for external data, if one is needed. */
   readonly dataFile: string;
   /**
-   * `auto` (the default): initializers of 1 KiB and more leave the .onnx file when the input had external data,
-   * or when all tensors together pass 1 GB.
+   * `auto` (the default): initializers of 1 KiB and more leave the .onnx file when the input had
+   * external data, or when all tensors together pass 1 GB.
    */
   readonly externalData?: 'auto' | 'always' | 'never';
   /**
    * Weights that still lie in the files of the input are not copied: those files get hard links
-   * beside the model. For sub-models that live shorter than their source. Weights for which the file system
-   * cannot make a link are copied as usual.
+   * beside the model. For sub-models that live shorter than their source. Weights for which the
+   * file system cannot make a link are copied as usual.
    */
   readonly referenceWeights?: boolean;
 }
@@ -39,9 +39,9 @@ export interface WrittenFiles {
 }
 
 /**
- * Writes a model: its structure through protobuf, its weights streamed in chunks of {@link CHUNK_BYTES}. The same
- * model and options give the same bytes. Throws UnsupportedError when the .onnx file would pass
- * 2 GiB, before anything is written.
+ * Writes a model: its structure through protobuf, its weights streamed in chunks of
+ * 16 MiB. The same model and options give the same bytes. Throws UnsupportedError when the
+ * .onnx file would pass 2 GiB, before anything is written.
  */
 export async function writeOnnxModel(
   model: Model,
@@ -81,7 +81,9 @@ function usesExternalData(model: Model, { externalData, referenceWeights }: Writ
   );
 }
 
-/** Gives each original weight file a name beside the output. Names follow the order of first use. */
+/**
+ * Gives each original weight file a name beside the output. Names follow the order of first use.
+ */
 async function linkWeights(
   model: Model,
   output: OutputFolder,

@@ -1,6 +1,7 @@
 /**
- * Damaged and malicious ONNX files with the sentence each must get; `<path>` stands for the model's
- * path. Everything is made here, byte by byte, so that each file is wrong in exactly one way.
+ * Damaged and malicious ONNX files with the sentence each must get; `<path>` stands for the
+ * model's path. Everything is made here, byte by byte, so that each file is wrong in exactly one
+ * way.
  */
 import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
@@ -158,6 +159,12 @@ const STRUCTURE: readonly HostileCase[] = [
     ]),
     34,
     'the structure has more than 8000000 items',
+  ),
+  damaged(
+    '1.1 million empty nodes',
+    model(new Array(1_100_000).fill(field(1, []))),
+    2000008,
+    'the structure has more than 1000000 messages',
   ),
   {
     name: 'list cut off inside a number',

@@ -2,8 +2,9 @@ import type { Model } from '../../../src/ir/model.ts';
 import type { TensorSource } from '../../../src/ir/tensor.ts';
 
 /**
- * Returns the path and nature of the first difference between two models, or undefined when they are equal in
- * everything but where their weights are stored. Compares all tensor bytes, order of maps included.
+ * Returns the path and nature of the first difference between two models, or undefined when they
+ * are equal in everything but where their weights are stored. Compares all tensor bytes, order of
+ * maps included.
  */
 export async function modelDifference(a: Model, b: Model): Promise<string | undefined> {
   return difference({ ...a, storage: null }, { ...b, storage: null }, 'model');

@@ -6,7 +6,9 @@ import { modelDifference } from './model-difference.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { field, join, model, node, tensor, value, varint } from './wire.ts';
 
-/** A field that no version of ONNX has, in each wire type, marked with the place where it stands. */
+/**
+ * A field that no version of ONNX has, in each wire type, marked with the place where it stands.
+ */
 function newer(place: string): Uint8Array[] {
   return [
     field(700, `newer in ${place}`),

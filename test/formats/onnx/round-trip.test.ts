@@ -39,9 +39,12 @@ describe.each(models)('%s', (name) => {
 
   it('gives bit-equal outputs in onnxruntime, or the same refusal', async () => {
     const folder = temporaryFolder();
-    const copy = join(folder, 'copy.onnx');
-    await saveModel(await openModel(path), copy);
-    expect(await runModel(copy)).toEqual(await runModel(path));
+    const expected = await runModel(path);
+    for (const externalData of ['auto', 'always'] as const) {
+      const copy = join(folder, externalData, 'copy.onnx');
+      await saveModel(await openModel(path), copy, { externalData });
+      expect(await runModel(copy)).toEqual(expected);
+    }
   });
 
   it('is decoded by onnx-proto to the same initializers', async () => {

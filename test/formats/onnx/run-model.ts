@@ -4,9 +4,10 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 export type RunResult = Readonly<Record<string, string>> | string;
 
 /**
- * Runs a model on the CPU with inputs that depend only on its declared inputs, so that two spellings of one model
- * get the same. Floats lie in [-1, 1), integers in {0, 1}; a symbolic dim is 1 for
- * batch and channels, 28 for height and width, 3 for the past, 5 for past and present together, else 2.
+ * Runs a model on the CPU with inputs that depend only on its declared inputs, so that two
+ * spellings of one model get the same. Floats lie in [-1, 1), integers in {0, 1}; a symbolic dim is
+ * 1 for batch and channels, 28 for height and width, 3 for the past, 5 for past and present
+ * together, else 2.
  */
 export async function runModel(path: string): Promise<RunResult> {
   try {

@@ -18,8 +18,8 @@ export interface SuiteResult {
 const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
 /**
- * Collects the official ONNX backend suite below `folder`, reads and writes each model, and has the onnx package
- * compare the copy with the original.
+ * Collects the official ONNX backend suite below `folder`, reads and writes each model, and has
+ * the onnx package compare the copy with the original.
  */
 export async function roundTripSuite(python: string, folder: string): Promise<SuiteResult> {
   const originals = join(folder, 'originals');
