@@ -15,7 +15,7 @@ import type { AttributeLiteral } from '../../src/ir/attributes.ts';
 import { attributes } from '../../src/ir/attributes.ts';
 import type { DataType } from '../../src/ir/data-type.ts';
 import type { Attribute, Dim, Graph, Model, Node, ValueInfo } from '../../src/ir/model.ts';
-import { elementCount, type Tensor } from '../../src/ir/tensor.ts';
+import { elementCount, inlineTensor, type Tensor } from '../../src/ir/tensor.ts';
 import { tensorElements, tensorOfElements } from '../../src/ops/tensor-elements.ts';
 
 const TEXT_TYPES: Readonly<Record<string, DataType>> = { float: 'float32', double: 'float64' };
@@ -129,14 +129,22 @@ function parseTensor(reader: Reader, info: ValueInfo): Tensor {
   if (info.type?.kind !== 'tensor') throw new Error(`graph text: ${info.name} is no tensor.`);
   const dims = (info.type.shape ?? []).map(Number);
   const elements: number[] = [];
+  const words: string[] = [];
   if (reader.accept('ramp')) {
     for (let index = 0; index < elementCount(dims); index++) elements.push(((index % 13) - 6) / 8);
   } else {
     reader.expect('{');
     while (!reader.accept('}')) {
-      elements.push(Number(reader.next().replace('inf', 'Infinity')));
+      words.push(reader.next());
+      elements.push(Number(words.at(-1)?.replace('inf', 'Infinity')));
       reader.accept(',');
     }
+  }
+  if (info.type.dataType === 'int64') {
+    const bytes = new Uint8Array(
+      BigInt64Array.from(words.length > 0 ? words : elements, BigInt).buffer,
+    );
+    return inlineTensor(info.name, 'int64', dims, bytes);
   }
   const tensor = tensorOfElements(info.name, info.type.dataType, dims, elements);
   if (tensor === undefined) throw new Error(`graph text: cannot make ${info.name}.`);
@@ -145,7 +153,7 @@ function parseTensor(reader: Reader, info: ValueInfo): Tensor {
 
 function parseNode(reader: Reader): Node {
   const outputs = [reader.next()];
-  while (reader.accept(',')) outputs.push(reader.next());
+  while (reader.accept(',')) outputs.push(reader.peek() === ',' ? '' : reader.next());
   reader.expect('=');
   const path = reader.next().split('.');
   const opType = path.pop() ?? '';
