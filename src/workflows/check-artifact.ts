@@ -9,6 +9,7 @@ import { completeCheck } from '../check/complete-check.ts';
 import type { Gates } from '../check/gates.ts';
 import { compareSizes } from '../check/sizes.ts';
 import type { FusionAudit } from '../quantize/audit-fusion.ts';
+import type { Lowering } from '../quantize/lowering.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { type DeviceChoice, probeDevices } from '../runners/devices.ts';
 import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
@@ -35,6 +36,8 @@ export interface ArtifactCheck {
   readonly seed: number;
   /** What the artifact was made by; its layers are then looked for in the optimised graph. */
   readonly plan?: QuantizationPlan;
+  /** The form the plan was written in; the form for onnxruntime when absent. */
+  readonly lowering?: Lowering;
   /** In words a table has room for: `w8a8`. */
   readonly label: string;
   readonly measureLatency: boolean;
@@ -170,13 +173,10 @@ async function timeScenarios(
   );
 }
 
-async function auditArtifact({
-  plan,
-  device,
-  artifact,
-}: ArtifactCheck): Promise<FusionAudit | null> {
+async function auditArtifact(check: ArtifactCheck): Promise<FusionAudit | null> {
+  const { plan, device, artifact, lowering } = check;
   if (plan === undefined || device.device !== 'cpu') return null;
-  return auditFile(artifact.path, plan);
+  return auditFile(artifact.path, plan, lowering);
 }
 
 /** Shape arithmetic stays on the CPU by design; what counts is float work that was meant for the device. */

@@ -16,6 +16,7 @@ import {
   writeTensorrt,
 } from '../formats/tensorrt/write.ts';
 import { applyQuantization } from '../quantize/apply.ts';
+import { TENSORRT_TWIN_LOWERING } from '../quantize/lowering.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { chooseDevice } from '../runners/devices.ts';
@@ -97,6 +98,7 @@ export async function exportInto(
         gates: {},
         seed: choice.seed ?? 0,
         plan,
+        ...(target === 'tensorrt' && { lowering: TENSORRT_TWIN_LOWERING }),
         label: written.checked.label,
         measureLatency: target === 'onnx',
         notVerified: written.notVerified,
