@@ -1,4 +1,9 @@
-import { CHECK_SCHEMA, type CheckResult, type OutputSimilarity } from './check-result.ts';
+import {
+  CHECK_SCHEMA,
+  type CheckResult,
+  type LatencySummary,
+  type OutputSimilarity,
+} from './check-result.ts';
 import { CHECK_RESULT_SCHEMA } from './check-result-schema.ts';
 import { evaluateGates, type Gates } from './gates.ts';
 
@@ -8,8 +13,11 @@ export type CheckMeasurements = Omit<CheckResult, 'schema' | 'gates' | 'warnings
   readonly warnings?: readonly string[];
 };
 
-/** Above this coefficient of variation a machine was not quiet. */
-const NOISY = 0.05;
+/**
+ * A p90 this far above the median means that neighbours took the processor again and again. The
+ * coefficient of variation would not do: one run of a thousand that was held up doubles it.
+ */
+const NOISY = 0.25;
 /** Fewer texts than this give wide intervals. */
 const FEW_SAMPLES = 8;
 
@@ -40,7 +48,9 @@ function findWarnings(measurements: CheckMeasurements): readonly string[] {
 function accuracyWarnings({ accuracy, data }: CheckMeasurements): readonly string[] {
   const warnings: string[] = [];
   if (data?.representative === false) {
-    warnings.push(`data: ${data.name} is not representative, so accuracy here says little.`);
+    warnings.push(
+      `data: ${data.name} is not representative, so these accuracy figures say little about real use.`,
+    );
   }
   if (accuracy === null) return warnings;
   warnings.push(...accuracy.outputs.flatMap(nonFiniteWarning));
@@ -62,18 +72,22 @@ function nonFiniteWarning({ name, nonFiniteMismatches }: OutputSimilarity): read
 
 function latencyWarnings({ latency }: CheckMeasurements): readonly string[] {
   return latency.flatMap(({ scenario, baselineTimes, artifactTimes }) => {
-    const noise = Math.max(
-      baselineTimes.coefficientOfVariation,
-      artifactTimes.coefficientOfVariation,
-    );
+    const noise = Math.max(spreadOf(baselineTimes), spreadOf(artifactTimes));
     const isSteady = baselineTimes.steady && artifactTimes.steady;
     return [
       ...(noise > NOISY
-        ? [`latency ${scenario}: times vary by ${Math.round(100 * noise)} %, the machine is busy.`]
+        ? [
+            `latency ${scenario}: p90 is ${Math.round(100 * noise)} % above the median, so the machine was ` +
+              'busy and the interval is wide. Time it again when it is quiet.',
+          ]
         : []),
       ...(isSteady ? [] : [`latency ${scenario}: times had not settled when warm-up ended.`]),
     ];
   });
+}
+
+function spreadOf({ p50Milliseconds, p90Milliseconds }: LatencySummary): number {
+  return p90Milliseconds / p50Milliseconds - 1;
 }
 
 function placementWarnings({ fusion, fallbackNodes, device }: CheckMeasurements): string[] {

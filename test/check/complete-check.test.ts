@@ -23,7 +23,7 @@ describe('completeCheck', () => {
   it('warns of unfused layers, fallbacks, noise and values that are not finite', () => {
     const [entry] = MEASURED.latency;
     const [output] = MEASURED.accuracy!.outputs;
-    const noisy = { ...entry!.baselineTimes, coefficientOfVariation: 0.21, steady: false };
+    const noisy = { ...entry!.baselineTimes, p90Milliseconds: 6, steady: false };
     const { warnings } = completeCheck(
       {
         ...MEASURED,
