@@ -8,12 +8,14 @@ import { binWidth, type Histogram } from '../../numerics/histogram.ts';
 
 /**
  * Returns the sum of squared errors when the histogram's values are quantized with `parameters`
- * whose integers reach the real values `reach`.
+ * whose integers reach the real values `reach`. A search gives the error it has to beat as `atMost`:
+ * once that is passed the sum so far is returned.
  */
 export function quantizationError(
   histogram: Histogram,
   parameters: AffineParameters,
   reach: Range,
+  atMost = Infinity,
 ): number {
   const { counts } = histogram;
   const width = binWidth(histogram);
@@ -31,6 +33,7 @@ export function quantizationError(
     atEdge = errorIntegral(high, scale, reach);
     edge = high;
     error += (count / width) * (atEdge - before);
+    if (error > atMost) break;
   }
   return error;
 }

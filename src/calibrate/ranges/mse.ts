@@ -26,25 +26,27 @@ export const mse: RangeMethod = {
   },
 };
 
-/** Returns the squared error of quantizing the statistics' values with `range`; Infinity for an empty range. */
+/** Returns the squared error of quantizing the values with `range`, or any number above `atMost`. */
 export function rangeError(
   statistics: TensorStatistics,
   scheme: AffineScheme,
   range: Range,
+  atMost = Infinity,
 ): number {
   const parameters = chooseScale(range, scheme);
   return quantizationError(
     statistics.histogram,
     parameters,
     representableRange(parameters, scheme),
+    atMost,
   );
 }
 
 function searchSymmetric(statistics: TensorStatistics, scheme: AffineScheme, seen: Range): Range {
   const absMax = Math.max(-seen.min, seen.max);
-  const best = searchShrink((shrink) => {
+  const best = searchShrink((shrink, atMost) => {
     const limit = absMax * shrink;
-    return rangeError(statistics, scheme, { min: -limit, max: limit });
+    return rangeError(statistics, scheme, { min: -limit, max: limit }, atMost);
   });
   return withinSeen(-absMax * best, absMax * best, statistics);
 }
@@ -55,14 +57,14 @@ function searchBothEnds(statistics: TensorStatistics, scheme: AffineScheme, seen
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const before = range;
     if (seen.max > 0) {
-      const shrink = searchShrink((candidate) =>
-        rangeError(statistics, scheme, { ...range, max: seen.max * candidate }),
+      const shrink = searchShrink((candidate, atMost) =>
+        rangeError(statistics, scheme, { ...range, max: seen.max * candidate }, atMost),
       );
       range = { ...range, max: seen.max * shrink };
     }
     if (seen.min < 0) {
-      const shrink = searchShrink((candidate) =>
-        rangeError(statistics, scheme, { ...range, min: seen.min * candidate }),
+      const shrink = searchShrink((candidate, atMost) =>
+        rangeError(statistics, scheme, { ...range, min: seen.min * candidate }, atMost),
       );
       range = { ...range, min: seen.min * shrink };
     }
@@ -72,12 +74,12 @@ function searchBothEnds(statistics: TensorStatistics, scheme: AffineScheme, seen
 }
 
 /** Returns the shrink factor of least error, trying 1 first so that the widest of equals wins. */
-function searchShrink(errorOf: (shrink: number) => number): number {
+function searchShrink(errorOf: (shrink: number, atMost: number) => number): number {
   let best = 1;
-  let least = errorOf(1);
+  let least = errorOf(1, Infinity);
   for (let step = 1; step < STEPS; step++) {
     const shrink = 2 ** (-step / STEPS_PER_HALVING);
-    const error = errorOf(shrink);
+    const error = errorOf(shrink, least);
     if (error < least) {
       least = error;
       best = shrink;
