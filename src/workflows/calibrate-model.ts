@@ -39,7 +39,7 @@ export async function calibrateSource(
   request: CalibrateRequest,
   reporter: Reporter,
 ): Promise<CalibrationFile> {
-  const { source, choice, calibrator = 'minmax', shard } = request;
+  const { source, choice, calibrator = 'auto', shard } = request;
   const twin = runPasses(source.model, [convertToFloat32]);
   const values = [...new Set(findLinears(twin).map(({ input }) => input))];
   if (values.length === 0) {

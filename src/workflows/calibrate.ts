@@ -68,14 +68,14 @@ export async function calibrate(
       reporter,
     );
     const path = join(config.output, 'calibrate', CALIBRATION_NAME);
-    if (dryRun) return describe(undefined, null, chosen.calibrator ?? 'minmax', 0);
+    if (dryRun) return describe(undefined, null, chosen.calibrator ?? 'auto', 0);
     return describe(await readCalibration(path), path);
   }
   const { source } = request;
   const choice = dataChoice(options, requireData(options, 'calibrate'));
   if (options.dryRun === true) {
     const samples = await (await openData(choice, source)).count('calibration');
-    return describe(undefined, null, options.calibrator ?? 'minmax', samples);
+    return describe(undefined, null, options.calibrator ?? 'auto', samples);
   }
   const output = requireOutput(options, 'calibrate');
   const calibration = await writeThroughStaging(
@@ -121,7 +121,7 @@ async function writeTables(
 function describe(
   calibration: CalibrationFile | undefined,
   path: string | null,
-  calibrator = calibration?.options.calibrator ?? 'minmax',
+  calibrator = calibration?.options.calibrator ?? 'auto',
   samples = calibration?.samples.length ?? 0,
 ): CalibrateResult {
   const names = [...(calibration?.tensors.keys() ?? [])].sort();
