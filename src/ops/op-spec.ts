@@ -22,7 +22,7 @@ export interface InferContext {
 }
 
 /** Which axes carry features, for ops that multiply by a constant weight. */
-export interface WeightRole {
+interface WeightRole {
   /** Index of the constant weight among the inputs. */
   readonly input: number;
   /** Axis of the output features in the weight as the op reads it. */

@@ -3,7 +3,7 @@ import type { Node } from '../ir/model.ts';
 import { elementCount } from '../ir/tensor.ts';
 import { findOp } from '../ops/index.ts';
 import { type ConstantPath, findConstant } from './constant-path.ts';
-import { findReader, type GraphView, isOp } from './graph-view.ts';
+import { findReader, type GraphView, isMoving, isOp, isTransparent } from './graph-view.ts';
 import { layerName } from './layer-name.ts';
 import type { LinearLayer } from './linear-layer.ts';
 import type { PassContext } from './pass.ts';
@@ -103,7 +103,7 @@ function makeLayer(view: GraphView, node: Node, product: Product): LinearLayer {
       bias: bias?.initializer,
     }),
     node,
-    role: isPatch ? 'embedding-projection' : 'other',
+    role: isPatch && readsGraphInput(view, node) ? 'embedding-projection' : 'other',
     block: undefined,
     input: node.inputs[0] ?? '',
     output: bias?.add?.outputs[0] ?? output,
@@ -112,6 +112,17 @@ function makeLayer(view: GraphView, node: Node, product: Product): LinearLayer {
     outFeatures,
     ...(bias !== undefined && { bias }),
   };
+}
+
+/** Patches are cut from what the model is given; other tiling convolutions only shorten a sequence. */
+function readsGraphInput(view: GraphView, node: Node): boolean {
+  let at = node.inputs[0] ?? '';
+  for (;;) {
+    const source = view.producer(at);
+    if (source === undefined) return true;
+    if (!isMoving(source) && !isTransparent(source)) return false;
+    at = source.inputs[0] ?? '';
+  }
 }
 
 function inputBias(view: GraphView, value: string): Bias | undefined {

@@ -48,7 +48,7 @@ export interface GraphView {
 }
 
 /** A node that reads a value, perhaps behind a Cast: `inputIndex` says where it enters. */
-export interface Reader {
+interface Reader {
   readonly node: Node;
   readonly inputIndex: number;
 }

@@ -96,7 +96,7 @@ export interface LinearSummary {
 }
 
 /** Linear layers inside blocks: what a recipe quantizes unless it says otherwise. */
-export interface QuantizableSummary {
+interface QuantizableSummary {
   readonly layerCount: number;
   readonly parameterCount: number;
   readonly byteLength: number;

@@ -204,4 +204,29 @@ describe('recognize', () => {
       'the down projection does not join a residual sum',
     ]);
   });
+
+  it('sees a block through quantized weights and activations, which findLinears leaves out', () => {
+    const constants =
+      ', float s = {0.5}, int8 z = {0}, int8[8, 3] qg = ramp, int8[3, 8] qd = ramp, float[3] g_s = {1, 1, 1}, float[8] d_s = ramp';
+    const nodes = `xq = QuantizeLinear(x, s, z) xd = DequantizeLinear(xq, s, z) wg = DequantizeLinear<axis = 1>(qg, g_s)
+      p = MatMul(xd, wg) v = Relu(p) vq = QuantizeLinear(v, s, z) vd = DequantizeLinear(vq, s, z)
+      wd = DequantizeLinear<axis = 1>(qd, d_s) o = MatMul(vd, wd) y = Add(x, o)`;
+    const model = graph(nodes, constants);
+    const [block] = recognize(model).blocks;
+    expect(block).toMatchObject({ kind: 'ffn', input: 'x', output: 'y', width: 3 });
+    expect(block?.linears.map(({ role }) => role)).toEqual(['ffn-in', 'down']);
+    const declined: Declined[] = [];
+    expect(findLinears(model, { decline: (entry) => declined.push(entry) })).toEqual([]);
+    expect(declined.map(({ reason }) => reason)).toEqual(
+      new Array(2).fill('the weight is already quantized'),
+    );
+  });
+
+  it('takes a tiling convolution for a patch embedding only at the input of the model', () => {
+    const model = parseModel(`<ir_version: 8, opset_import: ["" : 18]>
+      main (float[1, 3, 8, 8] x) => (float[1, 4, 1, 1] y)
+      <float[4, 3, 4, 4] patch = ramp, float[4, 4, 2, 2] shorten = ramp, float[1, 4, 1, 1] shift = ramp>
+      { p = Conv<strides = [4, 4]>(x, patch) r = Relu(p) s = Conv<strides = [2, 2]>(r, shorten) y = Sub(s, shift) }`);
+    expect(findLinears(model).map(({ role }) => role)).toEqual(['embedding-projection', 'other']);
+  });
 });
