@@ -17,7 +17,7 @@ export interface TensorScales {
 export type ScaleTable = ReadonlyMap<string, TensorScales>;
 
 /** The quantizers behind {@link TensorScales}. */
-export const TABLE_SCHEMES = {
+const TABLE_SCHEMES = {
   int8: { dataType: 'int8', symmetric: true },
   uint8: { dataType: 'uint8', symmetric: false },
 } as const satisfies Readonly<Record<string, AffineScheme>>;

@@ -2,7 +2,7 @@ import { binEdge, binWidth, foldHistogram, type Histogram } from '../../numerics
 import { type RangeMethod, withinSeen } from './range-method.ts';
 
 /** Percent of the values that stay unclipped when nothing else is said. */
-export const DEFAULT_PERCENTILE = 99.99;
+const DEFAULT_PERCENTILE = 99.99;
 
 /** {@link createPercentile} with {@link DEFAULT_PERCENTILE}. */
 export const percentile: RangeMethod = createPercentile(DEFAULT_PERCENTILE);
