@@ -1,4 +1,3 @@
-import { AutoglmError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
 import type { ByteSource, ExternalFiles } from './byte-source.ts';
 import { cutPayloads } from './cut-payloads.ts';
@@ -49,21 +48,25 @@ export async function readOnnxModel(
 }
 
 function readMessage(file: ByteSource, name: string): ModelMessage {
+  const structure = readStructure(file, name);
   try {
-    return decodeMessage<ModelMessage>('ModelProto', cutPayloads(file));
+    return decodeMessage<ModelMessage>('ModelProto', structure);
+  } catch (cause) {
+    // All that is left to refuse are numbers in packed lists.
+    const what = 'this is not a whole ONNX file (a list of numbers is damaged)';
+    refuse(name, what, 'Export or download it again.', { cause });
+  }
+}
+
+function readStructure(file: ByteSource, name: string): Uint8Array {
+  try {
+    return cutPayloads(file);
   } catch (error) {
-    if (error instanceof AutoglmError) throw error;
-    const advice = 'Export or download it again.';
-    if (error instanceof WireError) {
-      const { message, byteOffset } = error;
-      const what = `this is not a whole ONNX file (at byte ${byteOffset} of ${file.byteLength}, ${message})`;
-      refuse(name, what, advice, { byteOffset });
-    }
-    // What protobufjs itself refuses: packed lists that end inside a number.
-    if (!(error instanceof RangeError)) throw error;
-    refuse(name, 'this is not a whole ONNX file (a list of numbers is cut off)', advice, {
-      cause: error,
-    });
+    if (!(error instanceof WireError)) throw error;
+    const { message, byteOffset } = error;
+    const place = `at byte ${byteOffset} of ${file.byteLength}`;
+    const what = `this is not a whole ONNX file (${place}, ${message})`;
+    refuse(name, what, 'Export or download it again.', { byteOffset });
   }
 }
 

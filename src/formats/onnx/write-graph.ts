@@ -115,6 +115,9 @@ function documented(record: {
 }
 
 function attributeMessage(attribute: Attribute, placement: TensorPlacement): AttributeMessage {
+  if (attribute.kind === 'opaque') {
+    return decodeMessage<AttributeMessage>('AttributeProto', attribute.value);
+  }
   return {
     ...attributeValueMessage(attribute, placement),
     name: attribute.name,
@@ -124,7 +127,7 @@ function attributeMessage(attribute: Attribute, placement: TensorPlacement): Att
 }
 
 function attributeValueMessage(
-  attribute: Attribute,
+  attribute: Exclude<Attribute, { readonly kind: 'opaque' }>,
   placement: TensorPlacement,
 ): Omit<AttributeMessage, 'name'> {
   switch (attribute.kind) {
@@ -164,7 +167,5 @@ function attributeValueMessage(
       return { type: 14, typeProtos: attribute.value.map(typeMessage) };
     case 'reference':
       return { type: attribute.typeCode, refAttrName: attribute.value };
-    case 'opaque':
-      return decodeMessage<AttributeMessage>('AttributeProto', attribute.value);
   }
 }

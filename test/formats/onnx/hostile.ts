@@ -167,10 +167,18 @@ const STRUCTURE: readonly HostileCase[] = [
     'the structure has more than 1000000 messages',
   ),
   {
+    name: 'list with a number of 11 bytes',
+    bytes: model(
+      addGraph(tensor('w', 7, [2], undefined, [field(7, new Uint8Array(11).fill(255))])),
+    ),
+    message:
+      '<path>: this is not a whole ONNX file (a list of numbers is damaged). Export or download it again.',
+  },
+  {
     name: 'list cut off inside a number',
     bytes: model(addGraph(tensor('w', 1, [], eight, [field(1, Uint8Array.of(0x80))]))),
     message:
-      '<path>: this is not a whole ONNX file (a list of numbers is cut off). Export or download it again.',
+      '<path>: this is not a whole ONNX file (a list of numbers is damaged). Export or download it again.',
   },
   {
     name: 'documentation of 200 MB',

@@ -1,5 +1,9 @@
 import { FormatError } from '../../../src/errors.ts';
-import type { ByteSource, ExternalFiles } from '../../../src/formats/onnx/byte-source.ts';
+import type {
+  ByteSource,
+  ExternalFiles,
+  OutputFolder,
+} from '../../../src/formats/onnx/byte-source.ts';
 
 /** Returns a source over bytes in memory. */
 export function memoryFile(bytes: Uint8Array, path = '/model.onnx'): ByteSource {
@@ -21,3 +25,30 @@ export const NO_FILES: ExternalFiles = {
     throw new FormatError(`${where}: its data ${location} is missing.`);
   },
 };
+
+/** An output folder in memory. */
+export interface MemoryFolder extends OutputFolder {
+  /** Files in the order of their creation. */
+  files(): Map<string, Buffer>;
+  /** Bytes of the largest piece that was appended at once. */
+  largestPiece(): number;
+}
+
+/** Returns an empty output folder that cannot make links. */
+export function memoryFolder(): MemoryFolder {
+  const pieces = new Map<string, Buffer[]>();
+  return {
+    async create(name) {
+      const list: Buffer[] = [];
+      pieces.set(name, list);
+      return {
+        async append(bytes) {
+          list.push(Buffer.from(bytes));
+        },
+      };
+    },
+    link: async () => false,
+    files: () => new Map([...pieces].map(([name, list]) => [name, Buffer.concat(list)])),
+    largestPiece: () => Math.max(...[...pieces.values()].flat().map((piece) => piece.length)),
+  };
+}

@@ -4,7 +4,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../../src/errors.ts';
 import { readOnnxModel } from '../../../src/formats/onnx/read.ts';
-import { memoryFile, NO_FILES } from './memory-files.ts';
+import { writeOnnxModel } from '../../../src/formats/onnx/write.ts';
+import type { Model } from '../../../src/ir/model.ts';
+import { memoryFile, memoryFolder, NO_FILES } from './memory-files.ts';
+import { modelDifference } from './model-difference.ts';
 
 const FIXTURES = ['subgraphs', 'functions', 'typed-fields', 'sparse', 'metadata'];
 
@@ -44,22 +47,32 @@ function toBytes(part: Uint8Array | number[]): Uint8Array {
   return Uint8Array.from(part);
 }
 
+async function differenceAfterWriting(model: Model): Promise<string | undefined> {
+  const output = memoryFolder();
+  const names = { modelFile: 'm.onnx', dataFile: 'm.onnx.data' };
+  await writeOnnxModel(model, output, { ...names, externalData: 'never' });
+  const copy = await readOnnxModel(memoryFile(output.files().get('m.onnx')!), NO_FILES);
+  return modelDifference(model, copy);
+}
+
 describe.each(FIXTURES)('mutations of %s', (name) => {
   const url = new URL(`../../../fixtures/onnx/${name}.onnx`, import.meta.url);
   const bytes = readFileSync(fileURLToPath(url));
 
-  it('are read or refused with a FormatError, quickly', async () => {
+  it('are read, and written again equal, or refused with a FormatError, quickly', async () => {
     let refused = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(mutation, { minLength: 1, maxLength: 4 }), async (mutations) => {
         const file = memoryFile(mutations.reduce(mutate, bytes));
         const started = performance.now();
-        const error = await readOnnxModel(file, NO_FILES).catch((thrown: unknown) => thrown);
+        const read = await readOnnxModel(file, NO_FILES).catch((thrown: unknown) => thrown);
         expect(performance.now() - started).toBeLessThan(2000);
-        if (error instanceof Error) {
-          expect(error).toBeInstanceOf(FormatError);
-          expect(error.message).toMatch(/^\/model\.onnx: \P{Cc}+\.$/u);
+        if (read instanceof Error) {
+          expect(read).toBeInstanceOf(FormatError);
+          expect(read.message).toMatch(/^\/model\.onnx: \P{Cc}+\.$/u);
           refused += 1;
+        } else {
+          expect(await differenceAfterWriting(read as Model)).toBeUndefined();
         }
       }),
       { numRuns: 400, seed: 1 },

@@ -6,34 +6,19 @@ import { type WriteOptions, writeOnnxModel } from '../../../src/formats/onnx/wri
 import type { Model } from '../../../src/ir/model.ts';
 import { derivedSource } from '../../../src/ir/tensor.ts';
 import { filled, sumModel } from './make-model.ts';
-import { memoryFile } from './memory-files.ts';
+import { memoryFile, memoryFolder } from './memory-files.ts';
 import { modelDifference } from './model-difference.ts';
 
 const NAMES = { modelFile: 'm.onnx', dataFile: 'm.onnx.data' };
 
-/** Writes into memory; `largest` is the largest piece that was appended at once. */
 async function write(
   model: Model,
   options: Partial<WriteOptions> = {},
 ): Promise<{ files: Map<string, Buffer>; largest: number }> {
-  const parts = new Map<string, Buffer[]>();
-  let largest = 0;
-  const output: OutputFolder = {
-    async create(name) {
-      const list: Buffer[] = [];
-      parts.set(name, list);
-      return {
-        async append(bytes) {
-          largest = Math.max(largest, bytes.length);
-          list.push(Buffer.from(bytes));
-        },
-      };
-    },
-    link: async () => false,
-  };
+  const output = memoryFolder();
   const written = await writeOnnxModel(model, output, { ...NAMES, ...options });
-  expect(written.files).toEqual([...parts.keys()]);
-  return { files: new Map([...parts].map(([name, list]) => [name, Buffer.concat(list)])), largest };
+  expect(written.files).toEqual([...output.files().keys()]);
+  return { files: output.files(), largest: output.largestPiece() };
 }
 
 async function readBack(files: Map<string, Buffer>): Promise<Model> {
