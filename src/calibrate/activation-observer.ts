@@ -8,6 +8,8 @@ export interface ObserverOptions {
   readonly outputs: readonly string[];
   /** Inputs of the model to watch, taken from the feeds. */
   readonly inputs: readonly string[];
+  /** Outputs of the model that each run gives back, watched or not. */
+  readonly returned?: readonly string[];
   /** Keeps extremes of each index of the last axis, too. */
   readonly channels?: boolean;
 }
@@ -17,8 +19,8 @@ export interface ObserverOptions {
  * the runtime: what comes back is a few kilobytes a value, whatever the number of samples.
  */
 export interface ActivationObserver {
-  /** Runs one sample and folds its values. */
-  observe(feeds: Feeds): Promise<void>;
+  /** Runs one sample, folds its values, and returns the `returned` ones. */
+  observe(feeds: Feeds): Promise<Feeds>;
   /** Resident set of the runtime's process in bytes, now. */
   memoryBytes(): Promise<number>;
   /** Statistics of every watched value so far. */

@@ -2,22 +2,41 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
-import type { LoadOptions } from '../runners/runner.ts';
+import type { Feeds, LoadOptions } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
 import type { ActivationObserver, OpenObserver } from './activation-observer.ts';
+import { cutModel, type ModelPart } from './cut-model.ts';
 import { type FeedHints, type FeedInput, feedInputs, makeFeeds } from './make-feeds.ts';
-import type { Dataset, Sample } from './sample.ts';
+import { prepareAhead } from './prepare-ahead.ts';
+import type { Dataset } from './sample.ts';
 import { makeScratchFolder } from './scratch-folder.ts';
 import type { TensorStatistics } from './statistics.ts';
 import { tapValues } from './tap-values.ts';
+import { ValueSpool } from './value-spool.ts';
 
-/** How far a collection is, after each sample. */
+/** Models with more bytes of constants than this (as float32) are run block by block. */
+const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
+/** Constants (as float32) of one part, unless a single block has more. */
+const PART_BYTES = 256 * 2 ** 20;
+/** Values between parts held in memory; more go to disk. */
+const SPOOL_BYTES = 64 * 2 ** 20;
+
+/** How far a collection is, after each run of a part of the model over a sample. */
 export interface CollectProgress {
+  /** Runs done. A model that is run whole has one part, so these are samples. */
   readonly done: number;
   readonly total: number;
   readonly seconds: number;
   /** Resident set of the process that runs the model. */
   readonly rssBytes: number;
+  /** How many parts the model is run in, one after the other. */
+  readonly parts: number;
+}
+
+/** How a model that is run in parts is cut, and what it may keep in memory. */
+export interface PartLimits {
+  readonly partBytes: number;
+  readonly spoolBytes: number;
 }
 
 /** What {@link collectStatistics} collects. */
@@ -34,8 +53,13 @@ export interface CollectOptions {
   readonly threads?: number;
   /** Keeps extremes of each index of the last axis, which must be a fixed size, too. */
   readonly channels?: boolean;
+  /**
+   * True or limits: runs the model block by block, each over all samples; false: whole. Large models
+   * are run block by block when it is absent. Both give the same bits.
+   */
+  readonly byBlock?: boolean | PartLimits;
   readonly onProgress?: (progress: CollectProgress) => void;
-  /** Ends the collection between two samples; the promise rejects with the signal's reason. */
+  /** Ends the collection between two runs; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -51,98 +75,193 @@ export interface CollectedStatistics {
  * Runs the calibration samples through the model, one at a time at batch size 1 (so no padding is ever
  * counted), and returns the statistics of the chosen values. The model runs on the CPU with graph
  * optimisation off: the figures depend on the graph as written, not on what a runtime fuses.
- * Memory does not grow with the number of samples. Throws {@link UsageError} for an unknown value or
- * when there is no sample, errors of the data set, of `makeFeeds` and of the runner.
+ * Memory does not grow with the number of samples, nor, block by block, with the number of blocks.
+ * Throws {@link UsageError} for an unknown value or when there is no sample, errors of the data set, of
+ * `makeFeeds` and of the runner, RunnerError when the disk fills up.
  */
 export async function collectStatistics(options: CollectOptions): Promise<CollectedStatistics> {
   const names = [...new Set(options.values)];
   const inputs = feedInputs(options.model.graph);
   const isInput = (name: string): boolean => inputs.some((input) => input.name === name);
+  const limits = partLimits(options);
   const outputs = names.filter((name) => !isInput(name));
+  const whole: ModelPart = {
+    model: tapValues(options.model, outputs),
+    inputs: inputs.map(({ name }) => name),
+    outputs,
+    boundary: [],
+  };
+  const parts = limits && cutModel(options.model, outputs, limits.partBytes);
+  const samples = await countSamples(options);
+  const run: PartRun = {
+    parts: parts ?? [whole],
+    inputs,
+    observedInputs: names.filter(isInput),
+    samples,
+    spool: new ValueSpool(limits?.spoolBytes ?? 0),
+    start: performance.now(),
+    options,
+  };
+  const found = new Map<string, TensorStatistics>();
+  try {
+    for (let part = 0; part < run.parts.length; part++) {
+      for (const [name, statistics] of await runPart(run, part)) found.set(name, statistics);
+    }
+  } finally {
+    await run.spool.close();
+  }
+  return { statistics: new Map(names.map((name) => [name, found.get(name)!])), samples };
+}
+
+function partLimits({ model, byBlock }: CollectOptions): PartLimits | undefined {
+  const limits = { partBytes: PART_BYTES, spoolBytes: SPOOL_BYTES };
+  if (typeof byBlock === 'object') return byBlock;
+  if (byBlock !== undefined) return byBlock ? limits : undefined;
+  let bytes = 0;
+  for (const { dataType, source } of model.graph.initializers.values()) {
+    bytes += source.byteLength * (dataType === 'float16' ? 2 : 1);
+  }
+  return bytes > WHOLE_MODEL_BYTES ? limits : undefined;
+}
+
+async function countSamples({ dataset, shard }: CollectOptions): Promise<number> {
+  const all = await dataset.count('calibration');
+  const count = Array.from({ length: all }, (_, index) => index).filter((index) =>
+    isInShard(index, shard),
+  ).length;
+  if (count > 0) return count;
+  throw new UsageError(
+    `${dataset.path}: no calibration sample (got ${all} in all, expected at least 1). Add files, or use fewer shards.`,
+  );
+}
+
+function isInShard(index: number, shard: CollectOptions['shard']): boolean {
+  return shard === undefined || index % shard.count === shard.index;
+}
+
+interface PartRun {
+  readonly parts: readonly ModelPart[];
+  readonly inputs: readonly FeedInput[];
+  /** Inputs of the whole model to observe. */
+  readonly observedInputs: readonly string[];
+  readonly samples: number;
+  readonly spool: ValueSpool;
+  readonly start: number;
+  readonly options: CollectOptions;
+}
+
+/** Runs all samples through one part, and returns what was seen in it. */
+async function runPart(
+  run: PartRun,
+  index: number,
+): Promise<ReadonlyMap<string, TensorStatistics>> {
+  const { options, spool, parts } = run;
+  const part = parts[index]!;
+  const { outputs, boundary } = part;
   const folder = await makeScratchFolder(options.model);
   let observer: ActivationObserver | undefined;
   try {
-    const tapped = join(folder, 'tapped.onnx');
-    await saveModel(tapValues(options.model, outputs), tapped, { referenceWeights: true });
-    const session: LoadOptions = {
-      device: 'cpu',
-      optimization: 'disabled',
-      // Weights stay mapped from their file instead of being packed on the heap.
-      config: { 'session.disable_prepacking': '1' },
-      ...(options.threads !== undefined && { threads: options.threads }),
-    };
-    observer = await options.openObserver(tapped, {
-      session,
+    const path = join(folder, 'tapped.onnx');
+    await saveModel(part.model, path, { referenceWeights: true });
+    observer = await options.openObserver(path, {
+      session: sessionOptions(options.threads),
       outputs,
-      inputs: names.filter(isInput),
+      inputs: index === 0 ? run.observedInputs : [],
+      returned: boundary,
       ...(options.channels !== undefined && { channels: options.channels }),
     });
-    const samples = await observeSamples(observer, inputs, options);
-    const found = await observer.statistics();
-    return { statistics: new Map(names.map((name) => [name, found.get(name)!])), samples };
+    let done = 0;
+    for await (const { label, feeds } of feedsOf(run, index)) {
+      options.signal?.throwIfAborted();
+      const values = await observer.observe(feeds).catch((error: unknown) => {
+        if (error instanceof Error) error.message = `sample ${label}: ${error.message}`;
+        throw error;
+      });
+      for (const [name, value] of values) await spool.put(name, done, value);
+      done++;
+      await reportProgress(run, index * run.samples + done, observer);
+    }
+    for (const name of part.inputs) {
+      if (!isReadAfter(parts, index, name)) await spool.dropAll(name);
+    }
+    return await observer.statistics();
   } finally {
     await observer?.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function observeSamples(
-  observer: ActivationObserver,
-  inputs: readonly FeedInput[],
-  options: CollectOptions,
-): Promise<number> {
-  const { dataset, shard, hints, signal, onProgress } = options;
-  const all = await dataset.count('calibration');
-  const mine = (index: number): boolean =>
-    shard === undefined || index % shard.count === shard.index;
-  const total = Array.from({ length: all }, (_, index) => index).filter(mine).length;
-  if (total === 0) {
-    throw new UsageError(
-      `${dataset.path}: no calibration sample (got ${all} in all, expected at least 1). Add files, or use fewer shards.`,
-    );
-  }
-  const start = performance.now();
-  let done = 0;
-  for await (const { sample, feeds } of preparedAhead(dataset.samples('calibration'), (sample) =>
-    mine(sample.index) ? makeFeeds(inputs, sample, hints) : undefined,
-  )) {
-    signal?.throwIfAborted();
-    await observer.observe(feeds).catch((error: unknown) => {
-      if (error instanceof Error) error.message = `sample ${sample.index}: ${error.message}`;
-      throw error;
-    });
-    done++;
-    if (onProgress === undefined) continue;
-    const rssBytes = await observer.memoryBytes();
-    onProgress({ done, total, seconds: (performance.now() - start) / 1000, rssBytes });
-  }
-  return done;
+/** Graph optimisation off; weights stay mapped from their file instead of being packed on the heap. */
+function sessionOptions(threads: number | undefined): LoadOptions {
+  return {
+    device: 'cpu',
+    optimization: 'disabled',
+    config: { 'session.disable_prepacking': '1' },
+    ...(threads !== undefined && { threads }),
+  };
 }
 
-/** Makes the next sample while the caller works on this one; those without feeds are left out. */
-async function* preparedAhead<T>(
-  samples: AsyncIterable<Sample>,
-  prepare: (sample: Sample) => T | undefined,
-): AsyncIterable<{ readonly sample: Sample; readonly feeds: T }> {
-  const source = samples[Symbol.asyncIterator]();
-  const next = async (): Promise<{ sample: Sample; feeds: T } | undefined> => {
-    for (;;) {
-      const result = await source.next();
-      if (result.done === true) return undefined;
-      const feeds = prepare(result.value);
-      if (feeds !== undefined) return { sample: result.value, feeds };
-    }
-  };
-  let ahead = next();
-  try {
-    for (let current = await ahead; current !== undefined; current = await ahead) {
-      ahead = next();
-      // Its failure belongs to the turn in which it is awaited.
-      ahead.catch(() => {});
-      yield current;
-    }
-  } finally {
-    await ahead.catch(() => {});
-    await source.return?.();
+interface LabelledFeeds {
+  /** Index of the sample in the data set. */
+  readonly label: number;
+  readonly feeds: Feeds;
+}
+
+/** Yields the feeds of a part: the first is fed from the data set, the others from the spool. */
+async function* feedsOf(run: PartRun, index: number): AsyncIterable<LabelledFeeds> {
+  const { parts, spool } = run;
+  if (index === 0) {
+    yield* feedsOfFirst(run);
+    return;
   }
+  const part = parts[index]!;
+  const passing = part.inputs.filter((name) => !isReadAfter(parts, index, name));
+  for (let sample = 0; sample < run.samples; sample++) {
+    const feeds = new Map();
+    for (const name of part.inputs) feeds.set(name, await spool.get(name, sample));
+    yield { label: sampleIndex(run.options.shard, sample), feeds };
+    for (const name of passing) spool.drop(name, sample);
+  }
+}
+
+/** What later parts read of the inputs is put aside on the way. */
+async function* feedsOfFirst({
+  options,
+  inputs,
+  parts,
+  spool,
+}: PartRun): AsyncIterable<LabelledFeeds> {
+  const { dataset, hints, shard } = options;
+  const samples = dataset.samples('calibration');
+  const kept = inputs.map(({ name }) => name).filter((name) => isReadAfter(parts, 0, name));
+  let done = 0;
+  for await (const made of prepareAhead(samples, (sample) =>
+    isInShard(sample.index, shard)
+      ? { label: sample.index, feeds: makeFeeds(inputs, sample, hints) }
+      : undefined,
+  )) {
+    for (const name of kept) await spool.put(name, done, made.feeds.get(name)!);
+    yield made;
+    done++;
+  }
+}
+
+function isReadAfter(parts: readonly ModelPart[], index: number, name: string): boolean {
+  return parts.slice(index + 1).some(({ inputs }) => inputs.includes(name));
+}
+
+function sampleIndex(shard: CollectOptions['shard'], ordinal: number): number {
+  return shard === undefined ? ordinal : shard.index + ordinal * shard.count;
+}
+
+async function reportProgress(
+  { options, parts, samples, start }: PartRun,
+  done: number,
+  observer: ActivationObserver,
+): Promise<void> {
+  if (options.onProgress === undefined) return;
+  const rssBytes = await observer.memoryBytes();
+  const seconds = (performance.now() - start) / 1000;
+  const total = samples * parts.length;
+  options.onProgress({ done, total, seconds, rssBytes, parts: parts.length });
 }

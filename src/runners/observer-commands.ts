@@ -8,7 +8,7 @@ export type ObserverCommands = {
     readonly input: { readonly path: string; readonly options: ObserverOptions };
     readonly output: undefined;
   };
-  readonly observe: { readonly input: Feeds; readonly output: undefined };
+  readonly observe: { readonly input: Feeds; readonly output: Feeds };
   readonly memory: { readonly input: undefined; readonly output: number };
   readonly statistics: {
     readonly input: undefined;

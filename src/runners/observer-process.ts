@@ -18,7 +18,7 @@ serveCommands<ObserverCommands>({
   async open({ path, options }) {
     // When graph inputs are all that is watched, nothing is left to run: onnxruntime refuses that.
     const session =
-      options.outputs.length === 0
+      fetchedBy(options).length === 0
         ? undefined
         : await openSession({ model: path, options: options.session });
     opened = { session, options };
@@ -28,18 +28,27 @@ serveCommands<ObserverCommands>({
     if (opened === undefined) throw new RunnerError('observer: no model is open.');
     const { session, options } = opened;
     for (const name of options.inputs) fold(name, feeds.get(name));
-    if (session === undefined) return undefined;
-    const values = await runSession(session, feeds, options.outputs);
+    if (session === undefined) return new Map();
+    const values = await runSession(session, feeds, fetchedBy(options));
     for (const name of options.outputs) fold(name, values.get(name));
-    return undefined;
+    return new Map(options.returned?.map((name) => [name, given(name, values.get(name))]));
   },
   memory: async () => process.memoryUsage.rss(),
   statistics: async () => statistics,
 });
 
-function fold(name: string, value: TensorValue | undefined): void {
-  if (value === undefined) throw new RunnerError(`value ${name}: the model did not give it.`);
+function fetchedBy({ outputs, returned = [] }: ObserverOptions): readonly string[] {
+  return [...new Set([...outputs, ...returned])];
+}
+
+function fold(name: string, found: TensorValue | undefined): void {
+  const value = given(name, found);
   const channelCount = opened?.options.channels === true ? value.dims.at(-1) : undefined;
   const before = statistics.get(name) ?? emptyStatistics(channelCount);
   statistics.set(name, observe(before, toFloat32(value)));
+}
+
+function given(name: string, value: TensorValue | undefined): TensorValue {
+  if (value === undefined) throw new RunnerError(`value ${name}: the model did not give it.`);
+  return value;
 }
