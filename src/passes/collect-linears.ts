@@ -26,7 +26,7 @@ interface Product {
 export function collectLinears(view: GraphView, context: PassContext): LinearLayer[] {
   const layers: LinearLayer[] = [];
   for (const node of view.graph.nodes) {
-    if (!isOp(node, 'MatMul', 'Gemm', 'Conv')) continue;
+    if (!isOp(node, 'MatMul', 'Gemm', 'Conv', 'MatMulNBits')) continue;
     const product = describeProduct(view, node, (reason) => {
       context.decline({ pass: 'find-linears', node: node.name || (node.outputs[0] ?? ''), reason });
     });
@@ -48,6 +48,10 @@ function describeProduct(
   }
   const { dims } = constant.tensor;
   if (node.opType === 'Conv') return describeConv(node, constant, decline);
+  if (node.opType === 'MatMulNBits') {
+    const [inFeatures, outFeatures] = [intAttribute(node, 'K', 0), intAttribute(node, 'N', 0)];
+    return { constant, outputAxis: 0, inFeatures, outFeatures, isPatch: false };
+  }
   if (dims.length !== 2) {
     decline(`the weight has ${dims.length} axes, a linear layer has 2`);
     return undefined;
@@ -91,7 +95,7 @@ function makeLayer(view: GraphView, node: Node, product: Product): LinearLayer {
   const { constant, outputAxis, inFeatures, outFeatures, isPatch } = product;
   const [output = ''] = node.outputs;
   const bias =
-    node.opType === 'MatMul'
+    node.opType === 'MatMul' || node.opType === 'MatMulNBits'
       ? addedBias(view, output, outFeatures)
       : inputBias(view, node.inputs[2] ?? '');
   const { tensor, initializer } = constant;

@@ -9,11 +9,16 @@ import { recognize } from './recognize.ts';
  */
 export function findLinears(model: Model, context?: PassContext): readonly LinearLayer[] {
   return recognize(model, context).linears.filter((layer) => {
-    const quantized = layer.weight.path.some((node) => node.opType === 'DequantizeLinear');
-    if (quantized) {
-      const reason = 'the weight is already quantized';
-      context?.decline({ pass: 'find-linears', node: layer.name, reason });
-    }
-    return !quantized;
+    if (!isQuantized(layer)) return true;
+    const reason = 'the weight is already quantized';
+    context?.decline({ pass: 'find-linears', node: layer.name, reason });
+    return false;
   });
+}
+
+/** Says whether the weight is stored as integers, behind DequantizeLinear or inside MatMulNBits. */
+export function isQuantized(layer: LinearLayer): boolean {
+  const { node, weight } = layer;
+  if (node.opType === 'MatMulNBits') return true;
+  return weight.path.some((step) => step.opType === 'DequantizeLinear');
 }

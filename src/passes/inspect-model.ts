@@ -3,8 +3,8 @@ import { DATA_TYPES, type DataType, isFloatDataType, isKnownDataType } from '../
 import type { Graph, Model, Node, ValueInfo } from '../ir/model.ts';
 import { elementCount, type Tensor } from '../ir/tensor.ts';
 import type { Block } from './block.ts';
+import { isQuantized } from './find-linears.ts';
 import { forecastSizes } from './forecast-sizes.ts';
-import { isOp } from './graph-view.ts';
 import { declaredFacts } from './infer-facts.ts';
 import type { LinearLayer, LinearRole } from './linear-layer.ts';
 import type {
@@ -26,8 +26,10 @@ export function inspectModel(model: Model): ModelSummary {
   const dataTypes = summarizeConstants(model.graph, nodes);
   const parameterCount = sum(dataTypes.map((entry) => entry.parameterCount));
   const weightByteLength = sum(dataTypes.map((entry) => entry.byteLength));
-  const quantized = found.linears.filter(({ block }) => block !== undefined);
-  const quantizableBytes = sum(quantized.map(({ weight }) => weight.tensor.source.byteLength));
+  const quantizable = found.linears.filter(
+    (layer) => layer.block !== undefined && !isQuantized(layer),
+  );
+  const quantizableBytes = sum(quantizable.map(({ weight }) => weight.tensor.source.byteLength));
   const kvCacheByteLengthPerToken = kvCacheBytes(model, found.blocks);
   const totals = { parameterCount, weightByteLength, kvCacheByteLengthPerToken };
   return {
@@ -49,8 +51,8 @@ export function inspectModel(model: Model): ModelSummary {
     activations: countForms(found.activations),
     linears: countLinears(found.linears),
     quantizable: {
-      layerCount: quantized.length,
-      parameterCount: sum(quantized.map(weightCount)),
+      layerCount: quantizable.length,
+      parameterCount: sum(quantizable.map(weightCount)),
       byteLength: quantizableBytes,
       weightByteShare: weightByteLength === 0 ? 0 : quantizableBytes / weightByteLength,
     },
@@ -79,7 +81,7 @@ function* initializersOf(graph: Graph, nodes: readonly Node[]): Generator<Tensor
 }
 
 function summarizeConstants(graph: Graph, nodes: readonly Node[]): readonly DataTypeSummary[] {
-  const packed = packedWeights(nodes);
+  const counts = countsByName(nodes);
   const seen = new Set<string>();
   const rows = new Map<
     DataType,
@@ -92,7 +94,7 @@ function summarizeConstants(graph: Graph, nodes: readonly Node[]): readonly Data
     const row = rows.get(tensor.dataType) ?? { tensorCount: 0, parameterCount: 0, byteLength: 0 };
     row.tensorCount++;
     row.byteLength += tensor.source.byteLength;
-    row.parameterCount += packed.get(tensor.name) ?? parametersOf(tensor);
+    row.parameterCount += counts.get(tensor.name) ?? parametersOf(tensor);
     rows.set(tensor.dataType, row);
   }
   return [...rows]
@@ -113,15 +115,29 @@ function parametersOf({ dataType, dims }: Tensor): number {
   return bits > 0 && bits <= 8 && dataType !== 'bool' && dims.length > 1 ? elementCount(dims) : 0;
 }
 
-/** MatMulNBits packs K x N weights into bytes; its scales are counted as the floats they are. */
-function packedWeights(nodes: readonly Node[]): ReadonlyMap<string, number> {
+/**
+ * Parameters of constants whose shape does not tell: MatMulNBits packs K x N weights into bytes, and scales and
+ * zero points are the cost of storing weights, not weights.
+ */
+function countsByName(nodes: readonly Node[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const node of nodes) {
-    if (!isOp(node, 'MatMulNBits')) continue;
+    const scalesAt = SCALES_AT[node.opType];
+    if (scalesAt === undefined) continue;
+    for (const name of node.inputs.slice(scalesAt, scalesAt + 2)) counts.set(name, 0);
+    if (node.opType !== 'MatMulNBits') continue;
     counts.set(node.inputs[1] ?? '', intAttribute(node, 'K', 0) * intAttribute(node, 'N', 0));
   }
   return counts;
 }
+
+/** Where quantized ops read the scale; the zero point follows. */
+const SCALES_AT: Readonly<Record<string, number>> = {
+  QuantizeLinear: 1,
+  DequantizeLinear: 1,
+  MatMulNBits: 2,
+  GatherBlockQuantized: 2,
+};
 
 function summarizeValue(info: ValueInfo): ValueSummary {
   const { dataType, shape } = declaredFacts(info);

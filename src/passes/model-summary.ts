@@ -95,7 +95,7 @@ export interface LinearSummary {
   readonly byteLength: number;
 }
 
-/** Linear layers inside blocks: what a recipe quantizes unless it says otherwise. */
+/** Linear layers inside blocks with float weights: what a recipe quantizes unless it says otherwise. */
 interface QuantizableSummary {
   readonly layerCount: number;
   readonly parameterCount: number;

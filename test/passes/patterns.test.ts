@@ -229,4 +229,13 @@ describe('recognize', () => {
       { p = Conv<strides = [4, 4]>(x, patch) r = Relu(p) s = Conv<strides = [2, 2]>(r, shorten) y = Sub(s, shift) }`);
     expect(findLinears(model).map(({ role }) => role)).toEqual(['embedding-projection', 'other']);
   });
+
+  it('sees a block through packed 4-bit weights', () => {
+    const pack = (name: string, input: string, weight: string, k: number, n: number): string =>
+      `${name} = com.microsoft.MatMulNBits<K = ${k}, N = ${n}, bits = 4, block_size = 16>(${input}, ${weight}, s)`;
+    const nodes = `${pack('p', 'x', 'a', 8, 32)} v = Relu(p) ${pack('o', 'v', 'b', 32, 8)} y = Add(x, o)`;
+    const constants = ', uint8[32, 1, 8] a = ramp, uint8[8, 2, 8] b = ramp, float[32] s = ramp';
+    expect(recognize(graph(nodes, constants)).blocks).toMatchObject([{ kind: 'ffn', width: 32 }]);
+    expect(findLinears(graph(nodes, constants))).toEqual([]);
+  });
 });
