@@ -1,0 +1,29 @@
+/** Second moments of the activations that a linear layer multiplies: what rounding by output error needs. */
+export interface InputMoments {
+  /** Features of the input, K. */
+  readonly width: number;
+  /** Activation vectors (tokens) that went in. */
+  readonly rowCount: number;
+  /** Sum of x * transpose(x) over all vectors, K x K, row-major, symmetric. */
+  readonly gram: Float32Array;
+}
+
+/** Returns the moments of an activation of the float source, by value name. */
+export type ReadInputMoments = (input: string) => Promise<InputMoments>;
+
+/** Share of the mean squared activation that is added to each (GPTQ's `percdamp`). */
+const DAMPING = 0.01;
+
+/** Returns what is added to the diagonal: 1 % of its mean; 1 when nothing ever was active. */
+export function dampingOf({ width, gram }: InputMoments): number {
+  let sum = 0;
+  for (let index = 0; index < width; index++) sum += gram[index * (width + 1)]!;
+  return sum > 0 ? (DAMPING * sum) / width : 1;
+}
+
+/** Returns the damped sum of squares of each feature: never zero, dead features weigh little. */
+export function importanceOf(moments: InputMoments): Float64Array {
+  const { width, gram } = moments;
+  const damping = dampingOf(moments);
+  return Float64Array.from({ length: width }, (_, index) => gram[index * (width + 1)]! + damping);
+}
