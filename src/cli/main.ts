@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { EXIT_CODE } from '../errors.ts';
+import { EXIT_CODE, UsageError } from '../errors.ts';
 import { VERSION } from '../workflows/version.ts';
 import { registerCalibrate } from './commands/calibrate.ts';
 import { registerCheck } from './commands/check.ts';
@@ -33,7 +33,8 @@ export function createProgram(): Command {
     .version(VERSION)
     .addHelpText('after', EXAMPLES)
     .configureHelp({ helpWidth: 80 })
-    .showHelpAfterError('Run "autoglm --help" for the verbs, "autoglm <verb> --help" for options.')
+    // main prints errors, all in one form.
+    .configureOutput({ outputError: () => {} })
     .exitOverride();
   for (const register of [
     registerInspect,
@@ -59,9 +60,19 @@ export async function main(args: readonly string[]): Promise<number> {
     return process.exitCode === undefined ? EXIT_CODE.done : Number(process.exitCode);
   } catch (error) {
     if (error instanceof CommanderError) {
-      // commander has already printed help, the version, or one sentence about the wrong option.
-      return error.exitCode === 0 ? EXIT_CODE.done : EXIT_CODE.usage;
+      // Help and the version have been printed.
+      if (error.exitCode === 0) return EXIT_CODE.done;
+      if (error.code === 'commander.help') return EXIT_CODE.usage;
+      return reportError(usageError(error), args.includes('--json'));
     }
     return reportError(error, args.includes('--json'));
   }
+}
+
+function usageError(error: CommanderError): UsageError {
+  const what = error.message
+    .replace(/^error: /, '')
+    .replace(/\.?\s*\n?\((Did you mean .*)\)$/, '. $1');
+  const end = /[.?]$/.test(what) ? '' : '.';
+  return new UsageError(`${what}${end} See "autoglm --help".`, { cause: error });
 }

@@ -1,6 +1,6 @@
 /** Options that several verbs share, each described once. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Device } from '../runners/runner.ts';
+import { DEVICES } from '../workflows/choices.ts';
 
 /** Options of every verb. */
 export interface CommonOptions {
@@ -52,15 +52,14 @@ export function addDataOptions(command: Command): Command {
 
 /** Returns the `--device` option. */
 export function deviceOption(): Option {
-  const choices: readonly Device[] = ['auto', 'cpu', 'webgpu', 'cuda', 'tensorrt'];
-  return new Option('--device <device>', 'where to run').choices(choices).default('auto');
+  return new Option('--device <device>', 'where to run').choices(DEVICES).default('auto');
 }
 
 /** Parses a positive whole number; throws commander's InvalidArgumentError. */
 export function parseCount(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1) {
-    throw new InvalidArgumentError('expected a whole number of at least 1');
+    throw new InvalidArgumentError('Expected a whole number of at least 1.');
   }
   return value;
 }
@@ -68,7 +67,7 @@ export function parseCount(text: string): number {
 function parseSeed(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 0) {
-    throw new InvalidArgumentError('expected a whole number of at least 0');
+    throw new InvalidArgumentError('Expected a whole number of at least 0.');
   }
   return value;
 }
@@ -79,7 +78,7 @@ export function parseShard(text: string): { readonly index: number; readonly cou
   const index = Number(match?.[1]);
   const count = Number(match?.[2]);
   if (match === null || !(index < count)) {
-    throw new InvalidArgumentError('expected i/n with 0 <= i < n, such as 0/4');
+    throw new InvalidArgumentError('Expected i/n with 0 <= i < n, such as 0/4.');
   }
   return { index, count };
 }

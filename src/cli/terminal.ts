@@ -1,4 +1,5 @@
 import { AutoglmError, EXIT_CODE, type ExitCode } from '../errors.ts';
+import { withoutControls } from '../report/without-controls.ts';
 import type { ProgressEvent, Reporter } from '../workflows/progress.ts';
 import { createProgressBars, createProgressLines } from './progress.ts';
 
@@ -18,21 +19,26 @@ export interface Terminal extends Reporter {
   close(): void;
 }
 
+/** An empty variable counts as none (no-color.org). */
+function isSet(name: string): boolean {
+  return (process.env[name] ?? '') !== '';
+}
+
 /** Opens the terminal of one command. Bars are drawn on an interactive stderr, plain lines elsewhere. */
 export function openTerminal(options: TerminalOptions): Terminal {
   const { stderr, stdout } = process;
-  const interactive = stderr.isTTY === true && !options.quiet && process.env['CI'] === undefined;
+  const interactive = stderr.isTTY === true && !options.quiet && !isSet('CI');
   const display = options.quiet
     ? { update: (_: ProgressEvent) => {}, close: () => {} }
     : interactive
       ? createProgressBars(stderr)
-      : createProgressLines((line) => stderr.write(`${line}\n`));
+      : createProgressLines((line) => stderr.write(`${withoutControls(line)}\n`));
   const say = (line: string): void => {
     display.close();
-    stderr.write(`${line}\n`);
+    stderr.write(`${withoutControls(line)}\n`);
   };
   return {
-    color: stdout.isTTY === true && process.env['NO_COLOR'] === undefined,
+    color: stdout.isTTY === true && !isSet('NO_COLOR'),
     width: Math.max(60, Math.min(stdout.columns ?? 80, 120)),
     progress: display.update,
     warn: (message) => say(`warning: ${message}`),
@@ -54,15 +60,16 @@ export function openTerminal(options: TerminalOptions): Terminal {
 export function reportError(error: unknown, json: boolean): ExitCode {
   const known = error instanceof AutoglmError;
   const exitCode = known ? error.exitCode : EXIT_CODE.internal;
-  if (json) {
+  // A failed gate is told by the result itself, which has been printed.
+  if (json && exitCode !== EXIT_CODE.gateFailed) {
     const name = error instanceof Error ? error.name : 'Error';
     const message = error instanceof Error ? error.message : String(error);
     process.stdout.write(
-      `${JSON.stringify({ error: { name, message, exitCode } }, undefined, 2)}\n`,
+      `${JSON.stringify({ schema: 'autoglm.error/1', error: { name, message, exitCode } }, undefined, 2)}\n`,
     );
   }
   if (known) {
-    process.stderr.write(`autoglm: ${error.message}\n`);
+    process.stderr.write(`autoglm: ${withoutControls(error.message)}\n`);
   } else {
     const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
     process.stderr.write(`autoglm: internal error, please report it with this text:\n${detail}\n`);

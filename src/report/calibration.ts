@@ -1,13 +1,14 @@
 import type { CalibrateResult } from '../workflows/calibrate.ts';
 import { renderColumns } from './columns.ts';
 import { formatCount, formatSignificant } from './format.ts';
+import { withoutControls } from './without-controls.ts';
 
 /** Rows of the table that a terminal shows; the file and `--json` have all. */
 const SHOWN = 12;
 
 /** Returns the scale table as text, the widest ranges first. */
 export function renderCalibration(result: CalibrateResult): string {
-  const { path, samples, calibrator, tensors } = result;
+  const { path, samples, calibrator, tensors } = withoutControls(result);
   if (path === null) return `Would calibrate on ${samples} samples with ${calibrator}.`;
   const width = ({ min, max }: { min: number; max: number }): number => Math.max(-min, max);
   const widest = [...tensors].sort((a, b) => width(b) - width(a)).slice(0, SHOWN);

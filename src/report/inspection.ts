@@ -2,12 +2,14 @@ import type { BlockSummary, ModelSummary } from '../passes/model-summary.ts';
 import type { Inspection } from '../workflows/inspect.ts';
 import { renderColumns } from './columns.ts';
 import { formatBytes, formatCount, formatPercent, formatRatio, wrapText } from './format.ts';
+import { withoutControls } from './without-controls.ts';
 
 /** Returns what `inspect` found as text: totals, blocks, layers, forecasts. */
 export function renderInspection(
-  { path, files, summary }: Inspection,
+  inspection: Inspection,
   options: { readonly width: number },
 ): string {
+  const { path, files, summary } = withoutControls(inspection);
   const bytes = files.reduce((total, { byteLength }) => total + byteLength, 0);
   return [
     [

@@ -1,12 +1,35 @@
 import type { PlannedLayer, QuantizationPlan } from '../quantize/quantization-plan.ts';
-import type { QuantizeResult } from '../workflows/quantize-model.ts';
+import type { QuantizeOutcome } from '../workflows/quantize.ts';
 import { renderColumns } from './columns.ts';
 import { formatBytes, formatPercent, formatRatio } from './format.ts';
+import { withoutControls } from './without-controls.ts';
+import { renderFiles } from './written-files.ts';
 
 /** Returns a plan, and what became of it, as text: layers by role and scheme, sizes, fusion. */
-export function renderQuantization({ plan, manifest, fusion }: QuantizeResult): string {
+export function renderQuantization(result: QuantizeOutcome): string {
+  const { plan, manifest, fusion, folder } = withoutControls(result);
+  if (manifest === undefined || folder === null) return renderPlan(plan);
+  const blocks = [...planBlocks(plan)];
+  if (fusion !== undefined && fusion !== null) {
+    const kernels = Object.entries(fusion.kernels).map(([op, count]) => `${count} ${op}`);
+    blocks.push(
+      [
+        `Fused        ${fusion.fused} of ${fusion.planned} quantized layers (${kernels.join(', ')})`,
+        ...fusion.unfused.map(({ layer, reason }) => `  not fused  ${layer}: ${reason}`),
+      ].join('\n'),
+    );
+  }
+  return [...blocks, renderFiles(folder, manifest)].join('\n\n');
+}
+
+/** Returns the plan of a dry run as text. */
+export function renderPlan(plan: QuantizationPlan): string {
+  return [...planBlocks(withoutControls(plan)), 'Dry run: nothing was written.'].join('\n\n');
+}
+
+function planBlocks(plan: QuantizationPlan): readonly string[] {
   const { totals, recipe } = plan;
-  const lines = [
+  return [
     layerTable(plan),
     [
       `Recipe       ${recipe.name}`,
@@ -19,23 +42,6 @@ export function renderQuantization({ plan, manifest, fusion }: QuantizeResult): 
       ...plan.unmatchedRules.map((rule) => `Unmatched    ${rule}`),
     ].join('\n'),
   ];
-  if (fusion !== undefined && fusion !== null) {
-    const kernels = Object.entries(fusion.kernels).map(([op, count]) => `${count} ${op}`);
-    lines.push(
-      [
-        `Fused        ${fusion.fused} of ${fusion.planned} quantized layers (${kernels.join(', ')})`,
-        ...fusion.unfused.map(({ layer, reason }) => `  not fused  ${layer}: ${reason}`),
-      ].join('\n'),
-    );
-  }
-  lines.push(
-    manifest === undefined
-      ? 'Dry run: nothing was written.'
-      : manifest.files
-          .map(({ file, byteLength }) => `${file}  ${formatBytes(byteLength)}`)
-          .join('\n'),
-  );
-  return lines.join('\n\n');
 }
 
 function layerTable({ layers }: QuantizationPlan): string {

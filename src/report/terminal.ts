@@ -8,6 +8,7 @@ import {
   formatRatio,
   wrapText,
 } from './format.ts';
+import { withoutControls } from './without-controls.ts';
 
 /** How a table is drawn. */
 export interface TerminalOptions {
@@ -39,13 +40,6 @@ export function renderTerminal(check: CheckResult, options: TerminalOptions = {}
     .join('\n\n');
 }
 
-/** Names come from files: none of them may move the cursor, colour the screen or turn the text around. */
-function withoutControls(check: CheckResult): CheckResult {
-  return JSON.parse(JSON.stringify(check), (_, value: unknown) =>
-    typeof value === 'string' ? value.replace(/[\p{Cc}\p{Bidi_Control}]+/gu, ' ') : value,
-  ) as CheckResult;
-}
-
 type Paint = (text: string, style: 'good' | 'bad' | 'strong') => string;
 
 function painted(text: string, style: 'good' | 'bad' | 'strong'): string {
@@ -62,13 +56,18 @@ function header(result: CheckResult, width: number): readonly string[] {
     ...paragraph('Artifact', `${artifact.file}, ${artifact.label}`, width),
     ...paragraph('Device', `${device.id}: ${device.name}${sets}${threads}`, width),
     ...device.notUsed.flatMap((other) =>
-      paragraph('', `not ${other.device}: ${other.reason}`, width),
+      paragraph('', `not ${other.device}: ${gist(other.reason)}`, width),
     ),
     ...paragraph('Runtime', `${runtime.runner}; source outputs from ${device.reference}`, width),
     ...(data === null
       ? paragraph('Data', 'none, accuracy was not measured', width)
       : paragraph('Data', `${data.name}, ${formatCount(data.samples)} held-out samples`, width)),
   ];
+}
+
+/** The head of a reason: `doctor` and check.json say where from and what to do. */
+function gist(reason: string): string {
+  return reason.split(/: | \(|\. /)[0] ?? reason;
 }
 
 function figures(result: CheckResult, width: number, paint: Paint): readonly string[] {

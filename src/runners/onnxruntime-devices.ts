@@ -42,7 +42,7 @@ async function findReason(device: RealDevice): Promise<string | undefined> {
     .map((name) => `libonnxruntime_providers_${name}.so`)
     .filter((file) => !existsSync(join(libraryFolder, file)));
   if (missing.length > 0) {
-    return `${missing.join(' and ')} not beside libonnxruntime: npm did not run the install script of onnxruntime-node. Run "npm rebuild onnxruntime-node --ignore-scripts=false" with internet access`;
+    return `its libraries are not installed (${missing.join(' and ')}): npm did not run the install script of onnxruntime-node. Run "npm rebuild onnxruntime-node --ignore-scripts=false" with internet access`;
   }
   return tryDevice(device);
 }

@@ -1,5 +1,5 @@
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 
 /** Left behind only by a killed process; the next one with the same output clears it. */
@@ -34,15 +34,29 @@ export async function writeThroughStaging<T>(
     await refuseExisting(output, targets);
   }
   await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
+  const made = await mkdir(partial, { recursive: true });
+  let isDone = false;
   try {
     const result = await write(partial);
     await (options.mode === 'replace'
       ? swapFolder(partial, output)
       : moveFiles(partial, output, options.force));
+    isDone = true;
     return result;
   } finally {
     await rm(partial, { recursive: true, force: true });
+    if (!isDone && made !== undefined) await removeEmpty(dirname(output), dirname(made));
+  }
+}
+
+/** Removes `folder` and its parents below `end`, as long as they are empty: a failed run leaves none. */
+async function removeEmpty(folder: string, end: string): Promise<void> {
+  for (let at = resolve(folder); at !== resolve(end) && at !== dirname(at); at = dirname(at)) {
+    const isGone = await rmdir(at).then(
+      () => true,
+      () => false,
+    );
+    if (!isGone) return;
   }
 }
 

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { type CalibrationFile, serialiseCalibration } from '../calibrate/calibration-file.ts';
-import type { CalibratorName } from '../recipe/recipe.ts';
 import { writeThroughStaging } from '../storage/staging-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import {
@@ -9,12 +8,16 @@ import {
   mergeCalibrationPaths,
   readCalibration,
 } from './calibrate-model.ts';
-import { onnxruntimeTableFiles, tensorrtCacheFile } from './calibration-tables.ts';
+import { writeTables } from './calibration-tables.ts';
+import type { CalibratorName, TableFormat } from './choices.ts';
+import { openModelOnDisk } from './model-identity.ts';
 import { openData } from './open-data.ts';
 import { runConfig } from './pipeline.ts';
+import type { PipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
 import {
   dataChoice,
+  refuseWithConfig,
   requireData,
   requireOutput,
   resolveRequest,
@@ -26,7 +29,7 @@ export interface CalibrateOptions extends VerbOptions {
   readonly calibrator?: CalibratorName | undefined;
   readonly shard?: { readonly index: number; readonly count: number } | undefined;
   /** Tables to write beside calibration.json. */
-  readonly tables: readonly ('trt' | 'ort')[];
+  readonly tables: readonly TableFormat[];
 }
 
 /** What calibrating gave. */
@@ -57,19 +60,8 @@ export async function calibrate(
   const request = await resolveRequest(options);
   if (request.kind === 'config') {
     const { config } = request;
-    const chosen = {
-      ...config.calibrate,
-      calibrator: options.calibrator ?? config.calibrate.calibrator,
-    };
-    const { force = false, dryRun = false } = options;
-    await runConfig(
-      { ...config, calibrate: chosen },
-      { until: 'calibrate', force, dryRun },
-      reporter,
-    );
-    const path = join(config.output, 'calibrate', CALIBRATION_NAME);
-    if (dryRun) return describe(undefined, null, chosen.calibrator ?? 'auto', 0);
-    return describe(await readCalibration(path), path);
+    refuseWithConfig('--shard', options.shard, config);
+    return calibrateConfig(config, options, reporter);
   }
   const { source } = request;
   const choice = dataChoice(options, requireData(options, 'calibrate'));
@@ -91,6 +83,34 @@ export async function calibrate(
   return describe(calibration, join(output, CALIBRATION_NAME));
 }
 
+async function calibrateConfig(
+  config: PipelineConfig,
+  options: CalibrateOptions,
+  reporter: Reporter,
+): Promise<CalibrateResult> {
+  const { force = false, dryRun = false, tables, calibrator } = options;
+  const chosen = {
+    ...config.calibrate,
+    ...(calibrator !== undefined && { calibrator }),
+    ...(tables.length > 0 && { format: [...tables] }),
+  };
+  await runConfig(
+    { ...config, calibrate: chosen },
+    { until: 'calibrate', force, dryRun },
+    reporter,
+  );
+  if (dryRun) {
+    const dataset = await openData(
+      { data: config.data, ...chosen },
+      await openModelOnDisk(config.model),
+    );
+    const samples = await dataset.count('calibration');
+    return describe(undefined, null, chosen.calibrator ?? 'auto', samples);
+  }
+  const path = join(config.output, 'calibrate', CALIBRATION_NAME);
+  return describe(await readCalibration(path), path);
+}
+
 /** Joins `calibration.json` files of shards into one in `output`. */
 export async function mergeCalibrationFiles(
   paths: readonly string[],
@@ -104,18 +124,6 @@ export async function mergeCalibrationFiles(
     (folder) => writeFileAtomic(join(folder, CALIBRATION_NAME), serialiseCalibration(merged)),
   );
   return describe(merged, join(output, CALIBRATION_NAME));
-}
-
-async function writeTables(
-  folder: string,
-  calibration: CalibrationFile,
-  tables: readonly ('trt' | 'ort')[],
-): Promise<void> {
-  const files = [
-    ...(tables.includes('trt') ? [tensorrtCacheFile(calibration)] : []),
-    ...(tables.includes('ort') ? onnxruntimeTableFiles(calibration) : []),
-  ];
-  for (const { name, content } of files) await writeFileAtomic(join(folder, name), content);
 }
 
 function describe(

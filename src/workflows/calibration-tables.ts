@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import {
   writeOnnxruntimeJson,
@@ -5,6 +6,8 @@ import {
 } from '../calibrate/tables/onnxruntime-table.ts';
 import { writeTensorrtCache } from '../calibrate/tables/tensorrt-cache.ts';
 import type { Range } from '../numerics/affine.ts';
+import { writeFileAtomic } from '../storage/write-file-atomic.ts';
+import type { TableFormat } from './choices.ts';
 
 /** A table to be written beside a model. */
 export interface TableFile {
@@ -34,6 +37,19 @@ export function onnxruntimeTableFiles(calibration: CalibrationFile): readonly Ta
     { name: 'calibration.flatbuffers', content: writeOnnxruntimeTable(ranges) },
     { name: 'calibration-table.json', content: writeOnnxruntimeJson(ranges) },
   ];
+}
+
+/** Writes the tables of the given formats into a folder. */
+export async function writeTables(
+  folder: string,
+  calibration: CalibrationFile,
+  formats: readonly TableFormat[],
+): Promise<void> {
+  const files = [
+    ...(formats.includes('trt') ? [tensorrtCacheFile(calibration)] : []),
+    ...(formats.includes('ort') ? onnxruntimeTableFiles(calibration) : []),
+  ];
+  for (const { name, content } of files) await writeFileAtomic(join(folder, name), content);
 }
 
 /** Says which tensor names a calibration cache cannot hold, because they have a colon. */

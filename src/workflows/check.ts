@@ -10,9 +10,9 @@ import { CHECK_FILES, type CheckRequest, runCheck, writeCheck } from './check-in
 import { artifactFolder, MANIFEST_NAME, readManifest } from './manifest.ts';
 import { openModelOnDisk } from './model-identity.ts';
 import { runConfig } from './pipeline.ts';
-import { loadPipelineConfig, type PipelineConfig } from './pipeline-config.ts';
+import type { PipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
-import type { VerbOptions } from './resolve-request.ts';
+import { resolveConfig, type VerbOptions } from './resolve-request.ts';
 
 /** Options of `check`. */
 export interface CheckOptions extends Omit<VerbOptions, 'model'> {
@@ -30,23 +30,26 @@ export interface CheckOptions extends Omit<VerbOptions, 'model'> {
  * config's quantized model. Writes the reports where `-o` and `--junit` say.
  */
 export async function check(options: CheckOptions, reporter: Reporter): Promise<CheckResult> {
-  const gates = options.gates.length === 0 ? undefined : parseGates(options.gates);
-  if (options.artifact === undefined) return checkConfig(options, gates, reporter);
-  const request = await requestFor(options.artifact, options, gates);
-  const result = await runCheck(request, reporter);
-  if (options.output !== undefined) {
-    await writeThroughStaging(
-      options.output,
-      {
-        force: options.force ?? false,
-        mode: 'merge',
-        expected: Object.values(CHECK_FILES),
-      },
-      (folder) => writeCheck(folder, result),
-    );
-  }
+  const result =
+    options.output === undefined
+      ? await runChosen(options, reporter)
+      : await writeThroughStaging(
+          options.output,
+          { force: options.force ?? false, mode: 'merge', expected: Object.values(CHECK_FILES) },
+          async (folder) => {
+            const found = await runChosen(options, reporter);
+            await writeCheck(folder, found);
+            return found;
+          },
+        );
   await writeJunit(options.junit, result);
   return result;
+}
+
+async function runChosen(options: CheckOptions, reporter: Reporter): Promise<CheckResult> {
+  const gates = options.gates.length === 0 ? undefined : parseGates(options.gates);
+  if (options.artifact === undefined) return checkConfig(options, gates, reporter);
+  return runCheck(await requestFor(options.artifact, options, gates), reporter);
 }
 
 /** Writes JUnit XML where a person asked for it. */
@@ -68,19 +71,21 @@ async function checkConfig(
   gates: Gates | undefined,
   reporter: Reporter,
 ): Promise<CheckResult> {
-  const config = await loadPipelineConfig(options.config);
+  const config = await resolveConfig(options);
+  const { samples } = options;
   const chosen: PipelineConfig = {
     ...config,
     check: {
       ...config.check,
+      ...(samples !== undefined && { samples }),
       device: options.device === 'auto' ? config.check.device : options.device,
+      latency: options.latency && config.check.latency,
       ...(gates !== undefined && { gates }),
     },
   };
   const { force = false } = options;
   const summary = await runConfig(chosen, { force, dryRun: false }, reporter);
   if (summary.check === null) throw new UsageError(`${config.path}: the check left no result.`);
-  await writeJunit(options.junit, summary.check);
   return summary.check;
 }
 

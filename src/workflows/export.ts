@@ -2,20 +2,22 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
+import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { exists, writeThroughStaging } from '../storage/staging-folder.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
 import { type ExportResult, exportInto } from './export-model.ts';
-import type { ModelOnDisk } from './model-identity.ts';
+import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { runConfig } from './pipeline.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
-import { needsRanges } from './quantize.ts';
+import { needsRanges, planOnly } from './quantize.ts';
 import { loadRecipe, QUANTIZED_FILES, writePlan } from './quantize-model.ts';
 import { readExport } from './read-export.ts';
 import {
   dataChoice,
+  refuseWithConfig,
   requireData,
-  requireOutput,
+  requireOwnOutput,
   resolveRequest,
   type VerbOptions,
 } from './resolve-request.ts';
@@ -28,11 +30,23 @@ export interface ExportOptions extends VerbOptions {
   readonly shape?: readonly string[] | undefined;
 }
 
+/** What `export` prints: the result and where it lies. */
+export interface ExportOutcome extends ExportResult {
+  readonly folder: string;
+}
+
+/** What an export would do: the result of a dry run. */
+export interface ExportPlan {
+  readonly schema: 'autoglm.export-plan/1';
+  readonly target: ExportResult['target'];
+  readonly plan: QuantizationPlan;
+}
+
 /** Exports the float model that was named, or the config's from its quantize stage. */
 export async function exportModel(
   options: ExportOptions,
   reporter: Reporter,
-): Promise<ExportResult> {
+): Promise<ExportOutcome | ExportPlan> {
   const request = await resolveRequest(options);
   if (request.kind === 'config') return exportConfig(request.config, options, reporter);
   const target = options.target;
@@ -40,12 +54,15 @@ export async function exportModel(
     throw new UsageError('export: no target. Give --target tensorrt or --target onnx.');
   }
   const { source } = request;
+  if (options.dryRun === true) {
+    return planExport(target, source, options.recipe ?? 'w8a8', options.calibration);
+  }
   const data = requireData(options, 'export');
-  const output = requireOutput(options, 'export');
+  const output = await requireOwnOutput(options, source, 'export');
   const scratch = await mkdtemp(join(tmpdir(), 'autoglm-plan-'));
   try {
     const { plan, calibration } = await planFor(scratch, { options, source, data }, reporter);
-    return await writeThroughStaging(
+    const result = await writeThroughStaging(
       output,
       { force: options.force ?? false, mode: 'merge', expected: ['manifest.json'] },
       (folder) =>
@@ -62,6 +79,7 @@ export async function exportModel(
           reporter,
         ),
     );
+    return { ...result, folder: output };
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
@@ -71,7 +89,7 @@ async function exportConfig(
   config: PipelineConfig,
   options: ExportOptions,
   reporter: Reporter,
-): Promise<ExportResult> {
+): Promise<ExportOutcome | ExportPlan> {
   const target = options.target ?? config.export?.target;
   if (target === undefined) {
     throw new UsageError(
@@ -80,6 +98,10 @@ async function exportConfig(
   }
   const shape = [...(options.shape ?? config.export?.shape ?? [])];
   const recipe = options.recipe ?? config.quantize.recipe;
+  if (options.dryRun === true) {
+    return planExport(target, await openModelOnDisk(config.model), recipe, options.calibration);
+  }
+  refuseWithConfig('--calibration', options.calibration, config);
   const chosen = {
     ...config,
     export: { target, shape },
@@ -87,7 +109,18 @@ async function exportConfig(
   };
   const { force = false } = options;
   await runConfig(chosen, { until: 'export', force, dryRun: false }, reporter);
-  return readExport(join(config.output, target), target);
+  const folder = join(config.output, target);
+  return { ...(await readExport(folder, target)), folder };
+}
+
+async function planExport(
+  target: ExportResult['target'],
+  source: ModelOnDisk,
+  recipe: string,
+  calibration: string | undefined,
+): Promise<ExportPlan> {
+  const { plan } = await planOnly(source, await loadRecipe(recipe), calibration);
+  return { schema: 'autoglm.export-plan/1', target, plan };
 }
 
 /** Makes the plan that an export of a named model needs: from its calibration, else calibrating now. */

@@ -34,10 +34,10 @@ check:
 export async function writeStarterConfig(
   path: string,
   force: boolean,
-): Promise<{ readonly path: string }> {
+): Promise<{ readonly schema: 'autoglm.init/1'; readonly path: string }> {
   if (!force && (await exists(path))) {
     throw new UsageError(`${path}: already exists. Use --force to replace it.`);
   }
   await writeFileAtomic(path, STARTER);
-  return { path };
+  return { schema: 'autoglm.init/1', path };
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { GATES_SCHEMA } from '../check/gates.ts';
 import { UsageError } from '../errors.ts';
 import { parseYaml } from '../recipe/parse-yaml.ts';
-import { CALIBRATORS } from '../recipe/recipe.ts';
+import { ACTIVATION_TYPES, CALIBRATORS, DEVICES, TABLE_FORMATS, TARGETS } from './choices.ts';
 
 /** Where a config is looked for when none is named, in this order. */
 const DEFAULT_LOCATIONS = ['autoglm.yaml', 'configs/autoglm.yaml'];
@@ -16,19 +16,23 @@ const calibrateSchema = z.strictObject({
     .enum(CALIBRATORS)
     .optional()
     .describe('How ranges are chosen; the recipe decides when absent.'),
+  format: z
+    .array(z.enum(TABLE_FORMATS))
+    .default([])
+    .describe("Tables to write too: TensorRT's cache (trt), onnxruntime's (ort)."),
   seed: z.int().min(0).default(0).describe('Seed of everything random.'),
 });
 
 const quantizeSchema = z.strictObject({
   recipe: z.string().default('w8a8').describe('Name of a built-in recipe, or a YAML file.'),
   activations: z
-    .enum(['float32', 'float16'])
+    .enum(ACTIVATION_TYPES)
     .optional()
     .describe('Element type of what is not quantized; the recipe decides when absent.'),
 });
 
 const exportSchema = z.strictObject({
-  target: z.enum(['tensorrt', 'onnx']).describe('Who reads the artifact.'),
+  target: z.enum(TARGETS).describe('Who reads the artifact.'),
   shape: z
     .array(z.string())
     .default([])
@@ -36,8 +40,9 @@ const exportSchema = z.strictObject({
 });
 
 const checkSchema = z.strictObject({
-  device: z.enum(['auto', 'cpu', 'webgpu', 'cuda', 'tensorrt']).default('auto'),
+  device: z.enum(DEVICES).default('auto').describe('Where to run; auto is the best that works.'),
   samples: z.int().min(1).optional().describe('Held-out samples; all when absent.'),
+  latency: z.boolean().default(true).describe('Whether to time source and artifact.'),
   gates: GATES_SCHEMA.optional(),
 });
 

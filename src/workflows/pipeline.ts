@@ -4,7 +4,9 @@ import type { CheckResult } from '../check/check-result.ts';
 import { parseCheckResult } from '../check/check-result-schema.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { CALIBRATION_NAME, calibrateInto, rangesOf, readCalibration } from './calibrate-model.ts';
+import { writeTables } from './calibration-tables.ts';
 import { CHECK_FILES, checkInto } from './check-into.ts';
+import { STAGE_NAMES, type StageName } from './choices.ts';
 import { exportInto } from './export-model.ts';
 import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { openData } from './open-data.ts';
@@ -13,12 +15,6 @@ import type { Reporter } from './progress.ts';
 import { loadRecipe, QUANTIZED_FILES, quantizeInto } from './quantize-model.ts';
 import { runStages, type Stage, type StageOptions, type StageOutcome } from './stages.ts';
 import { VERSION } from './version.ts';
-
-/** The steps of a pipeline, in the only order there is. */
-export const STAGE_NAMES = ['calibrate', 'quantize', 'export', 'check'] as const;
-
-/** Name of a step. */
-export type StageName = (typeof STAGE_NAMES)[number];
 
 /** What `run` and verbs without a model did: the content of `run.json`, the only output with dates. */
 export interface RunSummary {
@@ -103,11 +99,9 @@ function calibrateStage(config: PipelineConfig, source: ModelOnDisk): NamedStage
       options: config.calibrate,
     }),
     async run(folder, reporter) {
-      await calibrateInto(
-        folder,
-        { source, choice, calibrator: config.calibrate.calibrator },
-        reporter,
-      );
+      const { calibrator, format } = config.calibrate;
+      const made = await calibrateInto(folder, { source, choice, calibrator }, reporter);
+      await writeTables(folder, made, format);
     },
   };
 }
@@ -185,7 +179,7 @@ function checkStage(config: PipelineConfig, source: ModelOnDisk, quantized: stri
           device: config.check.device,
           gates: config.check.gates ?? {},
           seed: config.calibrate.seed,
-          measureLatency: true,
+          measureLatency: config.check.latency,
         },
         reporter,
       );

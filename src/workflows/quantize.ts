@@ -20,8 +20,9 @@ import {
 } from './quantize-model.ts';
 import {
   dataChoice,
+  refuseWithConfig,
   requireData,
-  requireOutput,
+  requireOwnOutput,
   resolveRequest,
   type VerbOptions,
 } from './resolve-request.ts';
@@ -33,18 +34,23 @@ export interface QuantizeOptions extends VerbOptions {
   readonly activations?: 'float32' | 'float16' | undefined;
 }
 
+/** What `quantize` prints: the result and where it lies (null for a dry run). */
+export interface QuantizeOutcome extends QuantizeResult {
+  readonly folder: string | null;
+}
+
 /** Quantizes the model that was named, or the config's into its stage folder. */
 export async function quantize(
   options: QuantizeOptions,
   reporter: Reporter,
-): Promise<QuantizeResult> {
+): Promise<QuantizeOutcome> {
   const request = await resolveRequest(options);
   if (request.kind === 'config') return quantizeConfig(request.config, options, reporter);
   const { source } = request;
   const recipe = await loadRecipe(options.recipe ?? 'w8a8', { activations: options.activations });
   if (options.dryRun === true) return planOnly(source, recipe, options.calibration);
-  const output = requireOutput(options, 'quantize');
-  return writeThroughStaging(
+  const output = await requireOwnOutput(options, source, 'quantize');
+  const result = await writeThroughStaging(
     output,
     {
       force: options.force ?? false,
@@ -56,13 +62,14 @@ export async function quantize(
       return quantizeInto(folder, { source, recipe, ranges, data }, reporter);
     },
   );
+  return { ...result, folder: output };
 }
 
 async function quantizeConfig(
   config: PipelineConfig,
   options: QuantizeOptions,
   reporter: Reporter,
-): Promise<QuantizeResult> {
+): Promise<QuantizeOutcome> {
   const chosen: PipelineConfig = {
     ...config,
     quantize: {
@@ -74,26 +81,28 @@ async function quantizeConfig(
     const recipe = await loadRecipe(chosen.quantize.recipe, chosen.quantize);
     return planOnly(await openModelOnDisk(chosen.model), recipe, options.calibration);
   }
+  refuseWithConfig('--calibration', options.calibration, config);
   const { force = false } = options;
   await runConfig(chosen, { until: 'quantize', force, dryRun: false }, reporter);
   return readQuantized(join(chosen.output, 'quantize'));
 }
 
-async function readQuantized(folder: string): Promise<QuantizeResult> {
+async function readQuantized(folder: string): Promise<QuantizeOutcome> {
   const path = join(folder, QUANTIZED_FILES.plan);
   const { plan } = parseQuantizationFile(await readFile(path, 'utf8'), path);
-  return { schema: 'autoglm.quantize/1', plan, manifest: await readManifest(folder) };
+  return { schema: 'autoglm.quantize/1', folder, plan, manifest: await readManifest(folder) };
 }
 
-/** The plan of a dry run. Without a calibration it has every choice but no ranges and scales. */
-async function planOnly(
+/** Returns the plan of a dry run. Without a calibration it has every choice but no ranges and scales. */
+export async function planOnly(
   source: ModelOnDisk,
   recipe: Recipe,
   calibration: string | undefined,
-): Promise<QuantizeResult> {
+): Promise<QuantizeOutcome> {
   if (calibration !== undefined || !needsRanges(recipe)) {
     const ranges = await readRanges(calibration, source, recipe);
-    return { schema: 'autoglm.quantize/1', plan: planModel({ source, recipe, ranges }) };
+    const plan = planModel({ source, recipe, ranges });
+    return { schema: 'autoglm.quantize/1', folder: null, plan };
   }
   const anywhere = new Map(
     findLinears(source.model).map(({ input }): [string, ActivationRange] => [
@@ -103,7 +112,7 @@ async function planOnly(
   );
   const plan = planModel({ source, recipe, ranges: anywhere });
   const layers = plan.layers.map(({ activation: _, ...layer }) => layer);
-  return { schema: 'autoglm.quantize/1', plan: { ...plan, layers } };
+  return { schema: 'autoglm.quantize/1', folder: null, plan: { ...plan, layers } };
 }
 
 /** Ranges from a calibration that was given, or made now from the data; none for weight-only recipes. */

@@ -7,13 +7,8 @@ import { renderHtml, renderJson, renderJunit, renderMarkdown } from '../report/i
 import { exists } from '../storage/staging-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { CHECK_FILES } from './check-into.ts';
+import type { ReportFormat } from './choices.ts';
 import { loadPipelineConfig } from './pipeline-config.ts';
-
-/** Forms of a report that are files. */
-export const REPORT_FORMATS = ['html', 'json', 'junit', 'markdown'] as const;
-
-/** Name of a form. */
-export type ReportFormat = (typeof REPORT_FORMATS)[number];
 
 /** Returns the check of a folder (or of the config's output) and, when asked, writes it in one form. */
 export async function report(options: {
@@ -21,6 +16,7 @@ export async function report(options: {
   readonly config?: string | undefined;
   readonly format?: ReportFormat | undefined;
   readonly output?: string | undefined;
+  readonly force?: boolean | undefined;
 }): Promise<{ readonly result: CheckResult; readonly rendered: string | undefined }> {
   const folder = options.folder ?? (await loadPipelineConfig(options.config)).output;
   const result = await readCheckIn(folder);
@@ -28,6 +24,9 @@ export async function report(options: {
   if (options.output !== undefined) {
     if (rendered === undefined) {
       throw new UsageError(`report: no form for ${options.output}. Give --format.`);
+    }
+    if (options.force !== true && (await exists(options.output))) {
+      throw new UsageError(`${options.output}: already exists. Use --force to replace it.`);
     }
     await writeFileAtomic(options.output, rendered);
   }

@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
@@ -27,22 +28,41 @@ export async function resolveRequest(options: VerbOptions): Promise<ResolvedRequ
   if (options.model !== undefined) {
     return { kind: 'model', source: await openModelOnDisk(options.model) };
   }
-  const config = await loadPipelineConfig(options.config);
-  const { samples, sequenceLength, seed } = options;
+  const config = await resolveConfig(options);
+  const { samples, output } = options;
   return {
     kind: 'config',
     config: {
       ...config,
-      ...(options.data !== undefined && { data: resolve(options.data) }),
-      ...(options.output !== undefined && { output: resolve(options.output) }),
-      calibrate: {
-        ...config.calibrate,
-        ...(samples !== undefined && { samples }),
-        ...(sequenceLength !== undefined && { sequenceLength }),
-        ...(seed !== undefined && { seed }),
-      },
+      ...(output !== undefined && { output: resolve(output) }),
+      calibrate: { ...config.calibrate, ...(samples !== undefined && { samples }) },
     },
   };
+}
+
+/** Returns the config with data, sequence length and seed as typed, where they were. */
+export async function resolveConfig(
+  options: Pick<VerbOptions, 'config' | 'data' | 'sequenceLength' | 'seed'>,
+): Promise<PipelineConfig> {
+  const config = await loadPipelineConfig(options.config);
+  const { data, sequenceLength, seed } = options;
+  return {
+    ...config,
+    ...(data !== undefined && { data: resolve(data) }),
+    calibrate: {
+      ...config.calibrate,
+      ...(sequenceLength !== undefined && { sequenceLength }),
+      ...(seed !== undefined && { seed }),
+    },
+  };
+}
+
+/** Refuses an option that only a verb with a model of its own can honour. */
+export function refuseWithConfig(option: string, value: unknown, { path }: PipelineConfig): void {
+  if (value === undefined) return;
+  throw new UsageError(
+    `${option}: the calibrate stage of ${path} makes the calibration. Name a model to use this option.`,
+  );
 }
 
 /** Returns the data set that was named. Throws UsageError saying what needs it. */
@@ -57,6 +77,24 @@ export function requireData({ data }: VerbOptions, what: string): string {
 export function requireOutput({ output }: VerbOptions, what: string): string {
   if (output === undefined) {
     throw new UsageError(`${what}: no output folder. Give -o <folder>.`);
+  }
+  return output;
+}
+
+/** Returns the output folder of a new model. Throws UsageError when it is the source's own. */
+export async function requireOwnOutput(
+  options: VerbOptions,
+  source: ModelOnDisk,
+  what: string,
+): Promise<string> {
+  const output = requireOutput(options, what);
+  const [target, taken] = await Promise.all(
+    [output, source.folder].map((folder) => realpath(folder).catch(() => undefined)),
+  );
+  if (target !== undefined && target === taken) {
+    throw new UsageError(
+      `${output}: is the folder of the source model, which would be replaced. Give another folder with -o.`,
+    );
   }
   return output;
 }

@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { exists } from '../storage/staging-folder.ts';
 import { writeJunit } from './check.ts';
-import { RUN_NAME, type RunSummary, runConfig, STAGE_NAMES } from './pipeline.ts';
+import { STAGE_NAMES, type StageName, TARGETS } from './choices.ts';
+import { RUN_NAME, type RunSummary, runConfig } from './pipeline.ts';
 import { loadPipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
 
@@ -12,7 +12,7 @@ export interface RunOptions {
   readonly config?: string | undefined;
   /** Go on after the last finished stage. */
   readonly resume?: boolean | undefined;
-  readonly from?: string | undefined;
+  readonly from?: StageName | undefined;
   readonly force?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
   readonly junit?: string | undefined;
@@ -32,11 +32,11 @@ export async function runPipeline(options: RunOptions, reporter: Reporter): Prom
 }
 
 async function refuseOldStages(output: string): Promise<void> {
-  const names: readonly string[] = [...STAGE_NAMES, 'tensorrt', 'onnx', RUN_NAME];
+  const names: readonly string[] = [...STAGE_NAMES, ...TARGETS, RUN_NAME];
   const present = (await exists(output)) ? await readdir(output) : [];
   const old = present.filter((name) => names.includes(name)).sort();
   if (old.length === 0) return;
   throw new UsageError(
-    `${join(output)}: holds an earlier run (${old.join(', ')}). Use --resume to go on, or --force to start again.`,
+    `${output}: holds an earlier run (${old.join(', ')}). Use --resume to go on, or --force to start again.`,
   );
 }

@@ -1,6 +1,11 @@
 import { type Command, Option } from 'commander';
-import { CALIBRATORS, type CalibratorName } from '../../recipe/recipe.ts';
 import { renderCalibration } from '../../report/calibration.ts';
+import {
+  CALIBRATORS,
+  type CalibratorName,
+  TABLE_FORMATS,
+  type TableFormat,
+} from '../../workflows/choices.ts';
 import {
   addCommonOptions,
   addDataOptions,
@@ -15,7 +20,7 @@ import { withTerminal } from '../with-terminal.ts';
 interface CalibrateOptions extends WriteOptions, DataOptions {
   readonly calibrator?: CalibratorName;
   readonly shard?: { readonly index: number; readonly count: number };
-  readonly format?: readonly ('trt' | 'ort')[];
+  readonly format?: readonly TableFormat[];
 }
 
 interface MergeOptions extends CommonOptions {
@@ -29,13 +34,11 @@ export function registerCalibrate(program: Command): void {
     .command('calibrate')
     .argument('[model]', 'an .onnx file, or a folder with one')
     .description(
-      'Run the calibration passes over a data set and write calibration.json:\nstatistics and the INT8 scale of every linear layer input.',
+      'Run the calibration passes over a data set and write calibration.json: statistics and the INT8 scale of every linear layer input.',
     )
     .addOption(new Option('--calibrator <name>', 'how ranges are chosen').choices(CALIBRATORS))
     .option('--shard <i/n>', 'take samples i, i+n, i+2n ...', parseShard)
-    .addOption(
-      new Option('--format <formats...>', 'also write tables: trt, ort').choices(['trt', 'ort']),
-    )
+    .addOption(new Option('--format <formats...>', 'also write tables').choices(TABLE_FORMATS))
     .addHelpText(
       'after',
       `
@@ -60,7 +63,14 @@ Examples:
     .argument('<files...>', 'calibration.json of each shard')
     .description('Join the statistics of shards into one calibration.json.')
     .requiredOption('-o, --output <folder>', 'where calibration.json goes')
-    .option('--force', 'replace files that exist');
+    .option('--force', 'replace files that exist')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ autoglm calibrate merge a/calibration.json b/calibration.json -o out
+  $ autoglm calibrate merge shard-*/calibration.json -o out --force`,
+    );
   addCommonOptions(merge).action(async (files: readonly string[], options: MergeOptions) => {
     const { mergeCalibrationFiles } = await import('../../workflows/calibrate.ts');
     await withTerminal(options, async (terminal) => {

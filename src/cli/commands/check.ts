@@ -27,11 +27,11 @@ export function registerCheck(program: Command): void {
     .command('check')
     .argument('[artifact]', 'an .onnx file, or a folder with manifest.json')
     .description(
-      'Compare an artifact with its source on held-out data: accuracy,\nlatency, sizes, fused layers; then judge it by the gates.',
+      'Compare an artifact with its source on held-out data: accuracy, latency, sizes, fused layers; then judge it by the gates.',
     )
     .option('--against <model>', 'the source (default: what the manifest names)')
     .addOption(deviceOption())
-    .option('--gate <name=limit...>', 'e.g. maxTop1Drop=0.5pt minSpeedup=1.5')
+    .option('--gate <name=limit...>', 'limits, e.g. maxTop1Drop=0.5pt minSpeedup=1.5')
     .option('--no-latency', 'leave the timing out')
     .option('-o, --output <folder>', 'where check.json and reports go')
     .option('--junit <file>', 'also write JUnit XML there')

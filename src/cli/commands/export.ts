@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { renderExport } from '../../report/export.ts';
+import { TARGETS } from '../../workflows/choices.ts';
 import {
   addDataOptions,
   addWriteOptions,
@@ -9,7 +10,7 @@ import {
 import { withTerminal } from '../with-terminal.ts';
 
 interface ExportOptions extends WriteOptions, DataOptions {
-  readonly target?: 'tensorrt' | 'onnx';
+  readonly target?: (typeof TARGETS)[number];
   readonly recipe?: string;
   readonly calibration?: string;
   readonly shape?: readonly string[];
@@ -21,10 +22,10 @@ export function registerExport(program: Command): void {
     .command('export')
     .argument('[model]', 'the float model, an .onnx file or a folder with one')
     .description('Write the artifact of a target, then check it against its source.')
-    .addOption(new Option('--target <target>', 'who will read it').choices(['tensorrt', 'onnx']))
+    .addOption(new Option('--target <target>', 'who will read it').choices(TARGETS))
     .option('--recipe <name|file>', 'what to quantize and how (default: "w8a8")')
     .option('--calibration <file>', 'calibration.json already made')
-    .option('--shape <name:min..opt..max...>', 'engine shapes, e.g. input_ids:1x1..1x128..1x512')
+    .option('--shape <range...>', 'engine shapes, e.g. input_ids:1x1..1x128..1x512')
     .addHelpText(
       'after',
       `

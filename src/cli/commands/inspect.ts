@@ -13,7 +13,7 @@ export function registerInspect(program: Command): void {
     .command('inspect')
     .argument('[model]', 'an .onnx file, or a folder with one')
     .description(
-      'Show what is inside: parameters, bytes, blocks found, quantizable\nlayers, and a size forecast per recipe. Reads no weights.',
+      'Show what is inside: parameters, bytes, blocks found, quantizable layers, and a size forecast per recipe. Reads no weights.',
     )
     .option('--config <file>', 'config to take the model from')
     .addHelpText(

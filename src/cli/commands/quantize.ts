@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { renderQuantization } from '../../report/quantization.ts';
+import { ACTIVATION_TYPES } from '../../workflows/choices.ts';
 import {
   addDataOptions,
   addWriteOptions,
@@ -11,7 +12,7 @@ import { withTerminal } from '../with-terminal.ts';
 interface QuantizeOptions extends WriteOptions, DataOptions {
   readonly recipe?: string;
   readonly calibration?: string;
-  readonly activations?: 'float32' | 'float16';
+  readonly activations?: (typeof ACTIVATION_TYPES)[number];
 }
 
 /** Adds `autoglm quantize`. */
@@ -23,10 +24,9 @@ export function registerQuantize(program: Command): void {
     .option('--recipe <name|file>', 'what to quantize and how (default: "w8a8")')
     .option('--calibration <file>', 'calibration.json already made')
     .addOption(
-      new Option('--activations <type>', 'element type of what stays float').choices([
-        'float32',
-        'float16',
-      ]),
+      new Option('--activations <type>', 'element type of what stays float').choices(
+        ACTIVATION_TYPES,
+      ),
     )
     .addHelpText(
       'after',

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { renderTerminal } from '../../report/terminal.ts';
-import type { ReportFormat } from '../../workflows/report.ts';
+import { REPORT_FORMATS, type ReportFormat } from '../../workflows/choices.ts';
 import { addCommonOptions, type CommonOptions } from '../options.ts';
 import { withTerminal } from '../with-terminal.ts';
 
@@ -8,9 +8,8 @@ interface ReportOptions extends CommonOptions {
   readonly format?: ReportFormat;
   readonly output?: string;
   readonly config?: string;
+  readonly force?: true;
 }
-
-const FORMATS: readonly ReportFormat[] = ['html', 'json', 'junit', 'markdown'];
 
 /** Adds `autoglm report`. */
 export function registerReport(program: Command): void {
@@ -18,9 +17,10 @@ export function registerReport(program: Command): void {
     .command('report')
     .argument('[folder]', 'folder of a run or check (default: that of the config)')
     .description('Show a finished check, or write it in another form.')
-    .addOption(new Option('--format <format>', 'form of the report').choices(FORMATS))
+    .addOption(new Option('--format <format>', 'form of the report').choices(REPORT_FORMATS))
     .option('-o, --output <file>', 'file to write (default: print it)')
     .option('--config <file>', 'config whose output folder is meant')
+    .option('--force', 'replace the file if it exists')
     .addHelpText(
       'after',
       `

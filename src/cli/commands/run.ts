@@ -1,5 +1,6 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { renderRun } from '../../report/run.ts';
+import { STAGE_NAMES, type StageName } from '../../workflows/choices.ts';
 import { addCommonOptions, type CommonOptions } from '../options.ts';
 import { withTerminal } from '../with-terminal.ts';
 
@@ -7,7 +8,7 @@ interface RunOptions extends CommonOptions {
   readonly resume?: true;
   readonly force?: true;
   readonly dryRun?: true;
-  readonly from?: string;
+  readonly from?: StageName;
   readonly junit?: string;
 }
 
@@ -15,10 +16,12 @@ interface RunOptions extends CommonOptions {
 export function registerRun(program: Command): void {
   const command = program
     .command('run')
-    .argument('[config]', 'pipeline config (default: ./autoglm.yaml)')
-    .description('Run the whole pipeline of a config: calibrate, quantize, export,\ncheck, report.')
+    .argument('[config]', 'pipeline config (default: ./autoglm.yaml, then ./configs/autoglm.yaml)')
+    .description('Run the whole pipeline of a config: calibrate, quantize, export, check, report.')
     .option('--resume', 'go on after the last finished stage')
-    .option('--from <stage>', 'redo this stage and those after it')
+    .addOption(
+      new Option('--from <stage>', 'redo this stage and those after it').choices(STAGE_NAMES),
+    )
     .option('--force', 'start again, replacing the stages in the output folder')
     .option('--dry-run', 'print the stages and which are up to date')
     .option('--junit <file>', 'also write JUnit XML there')

@@ -1,0 +1,31 @@
+/** What options and config keys may say, each list once. Light: help must not load the workflows. */
+import type { Device } from '../runners/runner.ts';
+
+export { CALIBRATORS, type CalibratorName } from '../recipe/recipe.ts';
+
+/** The steps of a pipeline, in the only order there is. */
+export const STAGE_NAMES = ['calibrate', 'quantize', 'export', 'check'] as const;
+
+/** Name of a step. */
+export type StageName = (typeof STAGE_NAMES)[number];
+
+/** Who can read an artifact. */
+export const TARGETS = ['tensorrt', 'onnx'] as const;
+
+/** Where a model can run; `auto` is the best that works. */
+export const DEVICES = ['auto', 'cpu', 'webgpu', 'cuda', 'tensorrt'] as const satisfies Device[];
+
+/** Element types of what is not quantized. */
+export const ACTIVATION_TYPES = ['float32', 'float16'] as const;
+
+/** Tables that can lie beside calibration.json: TensorRT's cache, those of onnxruntime. */
+export const TABLE_FORMATS = ['trt', 'ort'] as const;
+
+/** Name of a table format. */
+export type TableFormat = (typeof TABLE_FORMATS)[number];
+
+/** Forms of a report that are files. */
+export const REPORT_FORMATS = ['html', 'json', 'junit', 'markdown'] as const;
+
+/** Name of a form. */
+export type ReportFormat = (typeof REPORT_FORMATS)[number];
