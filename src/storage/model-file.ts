@@ -51,7 +51,7 @@ export async function saveModel(
 ): Promise<readonly string[]> {
   const folder = dirname(path);
   const modelFile = basename(path);
-  const dataFile = options.dataFileName ?? chooseDataFile(model.storage, folder, modelFile);
+  const dataFile = options.dataFileName ?? chooseDataFile(model.storage, folder, modelFile, options);
   if (basename(dataFile) !== dataFile || dataFile === modelFile) {
     throw new UsageError(
       `${dataFile}: the data file needs a plain name of its own (got the model's, or a path). Choose another.`,
@@ -72,7 +72,14 @@ export async function saveModel(
  * or the input's own name (`weights.bin`) unless another model's file is in the way; else
  * `<model>.data`, as torch and onnxruntime-genai write it.
  */
-function chooseDataFile(storage: WeightStorage, folder: string, modelFile: string): string {
+function chooseDataFile(
+  storage: WeightStorage,
+  folder: string,
+  modelFile: string,
+  { referenceWeights = false }: SaveOptions,
+): string {
+  // Beside the names of links, and short-lived: nobody looks for the input's name.
+  if (referenceWeights) return `${modelFile}.data`;
   const [first, ...others] = storage.files;
   const inputStem = stemOf(storage.modelFile ?? '');
   if (first === undefined || first.includes('/') || first.includes('\\'))

@@ -44,7 +44,8 @@ export async function stageFolder(folder: string): Promise<StagedFolder> {
   return {
     async create(name) {
       const temporary = await stage(name);
-      const handle = await open(temporary, 'w');
+      // Never through a name that is taken: it may be a link to somebody's weights.
+      const handle = await open(temporary, 'wx');
       staged.push({ name, temporary, handle });
       return appender(handle);
     },

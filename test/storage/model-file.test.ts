@@ -181,6 +181,20 @@ describe('referenceWeights', () => {
     },
   );
 
+  it('never writes through a link into the weights, whatever their file is called', async () => {
+    const folder = temporaryFolder();
+    await saveModel(model, join(folder, 'model.onnx'), {
+      externalData: 'always',
+      dataFileName: 'model.onnx.source-0',
+    });
+    const before = readFileSync(join(folder, 'model.onnx.source-0'));
+    const opened = await openModel(join(folder, 'model.onnx'));
+    const initializers = new Map([...opened.graph.initializers, ['c', filled('c', 7000, 3)]]);
+    const extended = { ...opened, graph: { ...opened.graph, initializers } };
+    await saveModel(extended, join(temporaryFolder(), 'part.onnx'), { referenceWeights: true });
+    expect(readFileSync(join(folder, 'model.onnx.source-0')).equals(before)).toBe(true);
+  });
+
   it('writes the weights that no file holds, and can be written twice', async () => {
     const folder = temporaryFolder();
     await saveModel(model, join(folder, 'in.onnx'), { externalData: 'always' });
