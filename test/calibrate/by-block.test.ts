@@ -1,8 +1,6 @@
-import { mkdtempSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type CollectOptions, collectStatistics } from '../../src/calibrate/collect-statistics.ts';
 import { cutModel } from '../../src/calibrate/cut-model.ts';
 import { openDataset } from '../../src/calibrate/dataset.ts';
