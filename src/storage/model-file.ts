@@ -51,7 +51,8 @@ export async function saveModel(
 ): Promise<readonly string[]> {
   const folder = dirname(path);
   const modelFile = basename(path);
-  const dataFile = options.dataFileName ?? chooseDataFile(model.storage, folder, modelFile, options);
+  const dataFile =
+    options.dataFileName ?? chooseDataFile(model.storage, folder, modelFile, options);
   if (basename(dataFile) !== dataFile || dataFile === modelFile) {
     throw new UsageError(
       `${dataFile}: the data file needs a plain name of its own (got the model's, or a path). Choose another.`,
