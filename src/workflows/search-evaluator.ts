@@ -1,0 +1,243 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type FeedInput, feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
+import type { Dataset, Sample } from '../calibrate/sample.ts';
+import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
+import { UsageError } from '../errors.ts';
+import type { Model } from '../ir/model.ts';
+import {
+  type LogitSums,
+  mergeLogitSums,
+  NO_LOGIT_SUMS,
+  NO_TARGET,
+} from '../numerics/logit-reference.ts';
+import { applyQuantization } from '../quantize/apply.ts';
+import { ONNXRUNTIME_LOWERING, TENSORRT_TWIN_LOWERING } from '../quantize/lowering.ts';
+import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import type { SearchFigures } from '../quantize/search/budget.ts';
+import { chooseSchemes } from '../quantize/search/choose-schemes.ts';
+import type { SearchMeasurements } from '../quantize/search/search-budget.ts';
+import type { GroupChoice, SearchGroup } from '../quantize/search/search-group.ts';
+import { makeSwitchable } from '../quantize/search/switchable-model.ts';
+import { type LogitJudge, startLogitJudge } from '../runners/logit-judge.ts';
+import type { Feeds, SessionValue } from '../runners/runner.ts';
+import { saveModel } from '../storage/model-file.ts';
+import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
+import type { ModelOnDisk } from './model-identity.ts';
+import { feedHints } from './open-data.ts';
+import type { SearchCache } from './search-cache.ts';
+
+/** What candidates are made from, and what they run on. */
+export interface EvaluatorRequest {
+  readonly source: ModelOnDisk;
+  /** Every group as the recipe wants it. */
+  readonly plan: QuantizationPlan;
+  readonly groups: readonly SearchGroup[];
+  /** Its held-out split is what is run. */
+  readonly dataset: Dataset;
+  readonly cache: SearchCache;
+  /** Called for each window that was run. */
+  readonly onWindow: () => void;
+  /** Called for each evaluation that the cache already had. */
+  readonly onCached: () => void;
+}
+
+/** Evaluates choices of groups on held-out windows. */
+export interface SearchEvaluator extends SearchMeasurements {
+  /** Evaluations answered so far, each once. */
+  readonly evaluated: ReadonlySet<string>;
+  close(): Promise<void>;
+}
+
+/** Files that exist at once besides the references: one candidate. */
+const CANDIDATE = 'candidate.onnx';
+
+/**
+ * Returns an evaluator. Nothing is run before something is asked that the cache does not know. The
+ * source runs once; its logits stay on disk. The switched model is written and loaded once and
+ * serves every simulation until an artifact takes its place.
+ */
+export function openSearchEvaluator(request: EvaluatorRequest): SearchEvaluator {
+  const { cache } = request;
+  const evaluated = new Set<string>();
+  let bench: Promise<Bench> | undefined;
+  const cached = async (
+    key: string,
+    run: (bench: Bench) => Promise<SearchFigures>,
+  ): Promise<SearchFigures> => {
+    evaluated.add(key);
+    const known = cache.get(key);
+    if (known !== undefined) {
+      request.onCached();
+      return known;
+    }
+    bench ??= openBench(request);
+    const figures = await run(await bench);
+    await cache.put(key, figures);
+    return figures;
+  };
+  return {
+    evaluated,
+    simulate: (choices) =>
+      cached(`simulation ${describeChoices(choices)}`, (open) => simulate(open, request, choices)),
+    measure: (choices) =>
+      cached(`artifact ${describeChoices(choices)}`, (open) => measure(open, request, choices)),
+    close: async () => {
+      const open = await bench?.catch(() => undefined);
+      await open?.judge.close();
+      if (open !== undefined) await rm(open.folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A running judge that has the source's logits. */
+interface Bench {
+  readonly folder: string;
+  readonly judge: LogitJudge;
+  readonly output: string;
+  /** The switched model, while it is what the judge has open. */
+  switched: { readonly inputs: readonly FeedInput[]; readonly switches: string } | undefined;
+}
+
+async function openBench(request: EvaluatorRequest): Promise<Bench> {
+  const { source, dataset } = request;
+  const folder = await makeScratchFolder(source.model);
+  const judge = startLogitJudge(folder);
+  try {
+    const outputs = await judge.open(source.path, { device: 'cpu' });
+    const output = findLogits(outputs, dataset);
+    const inputs = feedInputs(source.model.graph);
+    const hints = feedHints(source.model);
+    let index = 0;
+    for await (const sample of dataset.samples('heldOut')) {
+      const feeds = makeFeeds(inputs, sample, hints);
+      await judge.keep({ index: index++, feeds, output }, targetsOf(sample));
+      request.onWindow();
+    }
+    if (index === 0) {
+      throw new UsageError(
+        `${dataset.path}: has no held-out sample to search on (got 0, expected at least 1). Add files under "heldOut".`,
+      );
+    }
+    return { folder, judge, output, switched: undefined };
+  } catch (error) {
+    await judge.close();
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function simulate(
+  bench: Bench,
+  request: EvaluatorRequest,
+  choices: readonly GroupChoice[],
+): Promise<SearchFigures> {
+  bench.switched ??= await openSwitched(bench, request);
+  const { inputs, switches } = bench.switched;
+  const data = Uint8Array.from(choices, (choice) => Number(choice === 'planned'));
+  const value = { dataType: 'bool', dims: [data.length], data } as const;
+  return runWindows(bench, request, (sample, hints) => {
+    const own = inputs.filter(({ name }) => name !== switches);
+    return new Map([...makeFeeds(own, sample, hints), [switches, value]]);
+  });
+}
+
+async function openSwitched(
+  { folder, judge }: Bench,
+  request: EvaluatorRequest,
+): Promise<NonNullable<Bench['switched']>> {
+  const { source, plan, groups } = request;
+  return withQuantized(source.model, plan, async (quantized) => {
+    const { model, switches } = makeSwitchable(quantized, plan, groups);
+    const path = join(folder, CANDIDATE);
+    await saveModel(model, path);
+    // Weights become float constants when the model is loaded, not in every run.
+    await judge.open(path, { device: 'cpu', config: { 'session.disable_quant_qdq': '1' } });
+    return { inputs: feedInputs(model.graph), switches };
+  });
+}
+
+async function measure(
+  bench: Bench,
+  request: EvaluatorRequest,
+  choices: readonly GroupChoice[],
+): Promise<SearchFigures> {
+  const { source, plan, groups } = request;
+  bench.switched = undefined;
+  const chosen = chooseSchemes(source.model, plan, groups, choices);
+  const inputs = await withQuantized(source.model, chosen, async (model) => {
+    const path = join(bench.folder, CANDIDATE);
+    await saveModel(model, path);
+    await bench.judge.open(path, { device: 'cpu' });
+    return feedInputs(model.graph);
+  });
+  return runWindows(bench, request, (sample, hints) => makeFeeds(inputs, sample, hints));
+}
+
+async function withQuantized<T>(
+  model: Model,
+  plan: QuantizationPlan,
+  use: (quantized: Model) => Promise<T>,
+): Promise<T> {
+  const kernel = createWeightWorkerPool();
+  const isFloat16 = plan.recipe.activations.dtype === 'float16';
+  const lowering = isFloat16 ? TENSORRT_TWIN_LOWERING : ONNXRUNTIME_LOWERING;
+  try {
+    return await use(applyQuantization(model, plan, { lowering, kernel }));
+  } finally {
+    await kernel.close();
+  }
+}
+
+async function runWindows(
+  { judge, output }: Bench,
+  { source, dataset, onWindow }: EvaluatorRequest,
+  feedsOf: (sample: Sample, hints: ReturnType<typeof feedHints>) => Feeds,
+): Promise<SearchFigures> {
+  const hints = feedHints(source.model);
+  let sums = NO_LOGIT_SUMS;
+  let index = 0;
+  for await (const sample of dataset.samples('heldOut')) {
+    const found = await judge.compare({ index: index++, feeds: feedsOf(sample, hints), output });
+    sums = mergeLogitSums(sums, found);
+    onWindow();
+  }
+  return summarize(sums, dataset.kind === 'text');
+}
+
+function summarize(sums: LogitSums, isText: boolean): SearchFigures {
+  const { rows, klNats, agreements, judged } = sums;
+  const kl = klNats / rows;
+  const ratio = Math.exp((sums.candidateNll - sums.referenceNll) / judged);
+  return {
+    positions: rows,
+    klNats: Number.isFinite(kl) ? kl : null,
+    agreement: agreements / rows,
+    perplexityRatio: isText && Number.isFinite(ratio) ? ratio : null,
+    dropPoints: judged === 0 ? null : (100 * (sums.referenceRight - sums.candidateRight)) / judged,
+  };
+}
+
+/** The right class per row of logits: the next token of a text, the label of anything else. */
+function targetsOf({ values, label }: Sample): Int32Array {
+  const ids = values.get('input_ids')?.data;
+  if (ids === undefined) return Int32Array.of(label ?? NO_TARGET);
+  return Int32Array.from({ length: ids.length }, (_, index) => Number(ids[index + 1] ?? NO_TARGET));
+}
+
+/** The output called logits or, of a model with a single one for labelled data, that one. */
+function findLogits(outputs: readonly SessionValue[], dataset: Dataset): string {
+  const named = outputs.find(({ name }) => name.toLowerCase().includes('logits'));
+  if (named !== undefined) return named.name;
+  const [only, ...others] = outputs;
+  if (only !== undefined && others.length === 0 && dataset.hasLabels) return only.name;
+  throw new UsageError(
+    `search: the model has no logits to compare (got outputs ${outputs.map(({ name }) => name).join(', ')}, ` +
+      'expected one named logits). Choose layers by the rules of a recipe.',
+  );
+}
+
+function describeChoices(choices: readonly GroupChoice[]): string {
+  const letters = { planned: 'p', 'weight-only': 'w', float: 'f' } as const;
+  return choices.map((choice) => letters[choice]).join('');
+}

@@ -1,0 +1,235 @@
+import { GateFailedError, UsageError } from '../errors.ts';
+import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import {
+  describeBudget,
+  meetsBudget,
+  type SearchBudget,
+  type SearchFigures,
+} from '../quantize/search/budget.ts';
+import { chooseSchemes } from '../quantize/search/choose-schemes.ts';
+import { fallBack, rankGroups } from '../quantize/search/rank-groups.ts';
+import {
+  type CurvePoint,
+  type SearchOutcome,
+  searchBudget,
+} from '../quantize/search/search-budget.ts';
+import { describeSearch, type SearchFile } from '../quantize/search/search-file.ts';
+import {
+  findSearchGroups,
+  type GroupChoice,
+  hasIntegerActivations,
+  type SearchGroup,
+} from '../quantize/search/search-group.ts';
+import { findOnnxruntime } from '../runners/onnxruntime-package.ts';
+import type { ModelOnDisk } from './model-identity.ts';
+import { type DataChoice, openData } from './open-data.ts';
+import type { Reporter } from './progress.ts';
+import { openSearchCache } from './search-cache.ts';
+import { openSearchEvaluator, type SearchEvaluator } from './search-evaluator.ts';
+import { VERSION } from './version.ts';
+
+/** Held-out windows of text that a search runs; other samples are smaller, and more are needed. */
+const TEXT_WINDOWS = 8;
+const OTHER_WINDOWS = 256;
+
+/** Shares of the groups that fall back at the points of a curve without a budget. */
+const CURVE_SHARES = [0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1] as const;
+
+/** What a search measures on, and where it keeps what it measured. */
+export interface SearchPlace {
+  /** Its `heldOutSamples` windows are run: 8 of text or 256 others when absent. */
+  readonly choice: DataChoice;
+  /** Folder that keeps evaluations for a search that is begun again. */
+  readonly cacheFolder: string;
+}
+
+/** What a plan may lose, and what that is measured on. */
+export interface SearchRequest extends SearchPlace {
+  readonly budget: SearchBudget;
+}
+
+/** A plan to search in, with the model that it was made for. */
+export interface SearchedModel {
+  readonly source: ModelOnDisk;
+  readonly plan: QuantizationPlan;
+}
+
+/**
+ * Returns the plan that keeps most INT8 activations within a budget, measured on held-out windows, and
+ * what was measured on the way. Throws {@link GateFailedError} with the best that was reached when
+ * nothing holds.
+ */
+export async function searchPlan(
+  { source, plan }: SearchedModel,
+  request: SearchRequest,
+  reporter: Reporter,
+): Promise<{ readonly plan: QuantizationPlan; readonly search: SearchFile }> {
+  const { budget } = request;
+  const groups = findSearchGroups(plan);
+  const count = groups.filter(hasIntegerActivations).length;
+  const evaluations = count + Math.ceil(Math.log2(Math.max(count, 1))) + 3;
+  return withEvaluator({ source, plan, groups, evaluations }, request, reporter, async (bench) => {
+    const outcome = await searchBudget(groups, bench.evaluator, (figures) => {
+      requireFigures(budget, figures);
+      return meetsBudget(budget, figures);
+    });
+    if (!outcome.met) throw notMet(budget, outcome);
+    const chosen = chooseSchemes(
+      source.model,
+      plan,
+      groups,
+      outcome.choices,
+      reasonsOf(groups, outcome),
+    );
+    const { data, evaluator } = bench;
+    const evaluated = evaluator.evaluated.size;
+    const recipe = plan.recipe.name;
+    const search = describeSearch({
+      recipe,
+      budget,
+      data,
+      evaluations: evaluated,
+      groups,
+      outcome,
+    });
+    return { plan: chosen, search };
+  });
+}
+
+/** Returns how sensitive each group of layers is, and the curve between all and no INT8 activations. */
+export async function rankSensitivity(
+  { source, plan }: SearchedModel,
+  place: SearchPlace,
+  reporter: Reporter,
+): Promise<SearchFile> {
+  const groups = findSearchGroups(plan);
+  const count = groups.filter(hasIntegerActivations).length;
+  if (count === 0) {
+    throw new UsageError(
+      `recipe ${plan.recipe.name}: gives no layer INT8 activations, so there is nothing to rank. ` +
+        'Use a recipe such as w8a8.',
+    );
+  }
+  const counts = [...new Set(CURVE_SHARES.map((share) => Math.ceil(share * count)))];
+  const evaluations = count + counts.length;
+  return withEvaluator({ source, plan, groups, evaluations }, place, reporter, async (bench) => {
+    const { simulate, evaluated } = bench.evaluator;
+    const nothing = groups.map((): GroupChoice => 'weight-only');
+    const ranking = await rankGroups(groups, simulate, await simulate(nothing));
+    const curve: CurvePoint[] = [];
+    for (const fallen of counts) {
+      const choices = fallBack(groups, ranking, fallen, 'weight-only');
+      curve.push({ choices, figures: await simulate(choices), measuredOn: 'simulation' });
+    }
+    const { data } = bench;
+    const outcome = { ranking, curve };
+    const recipe = plan.recipe.name;
+    return describeSearch({ recipe, data, evaluations: evaluated.size, groups, outcome });
+  });
+}
+
+interface Bench {
+  readonly evaluator: SearchEvaluator;
+  readonly data: { readonly sha256: string; readonly windows: number };
+}
+
+/** Opens the windows, the cache and an evaluator, and closes them whatever happens. */
+async function withEvaluator<T>(
+  request: SearchedModel & {
+    readonly groups: readonly SearchGroup[];
+    /** How many are expected, for the progress. */
+    readonly evaluations: number;
+  },
+  { choice, cacheFolder }: SearchPlace,
+  reporter: Reporter,
+  use: (bench: Bench) => Promise<T>,
+): Promise<T> {
+  const { source, plan, groups, evaluations } = request;
+  const dataset = await openWindows(choice, source);
+  const windows = await dataset.count('heldOut');
+  const sha256 = dataset.hash;
+  const identity = {
+    autoglm: VERSION,
+    onnxruntime: findOnnxruntime().version,
+    model: await source.sha256(),
+    plan,
+    data: { sha256, windows },
+  };
+  const cache = await openSearchCache(cacheFolder, identity);
+  // The source's own run counts as one more.
+  let total = (evaluations + 1) * windows;
+  let done = 0;
+  const progress = (): void =>
+    reporter.progress({ task: 'search', done, total: Math.max(done, total), unit: 'windows' });
+  const evaluator = openSearchEvaluator({
+    source,
+    plan,
+    groups,
+    dataset,
+    cache,
+    onWindow: () => {
+      done++;
+      progress();
+    },
+    onCached: () => {
+      total -= windows;
+    },
+  });
+  try {
+    const result = await use({ evaluator, data: { sha256, windows } });
+    total = done;
+    if (done > 0) progress();
+    return result;
+  } finally {
+    await evaluator.close();
+  }
+}
+
+async function openWindows(
+  choice: DataChoice,
+  source: ModelOnDisk,
+): Promise<Awaited<ReturnType<typeof openData>>> {
+  if (choice.heldOutSamples !== undefined) return openData(choice, source);
+  const { kind } = await openData(choice, source);
+  const heldOutSamples = kind === 'text' ? TEXT_WINDOWS : OTHER_WINDOWS;
+  return openData({ ...choice, heldOutSamples }, source);
+}
+
+/** A limit on a figure that these data cannot give would fail every plan, and say nothing. */
+function requireFigures(budget: SearchBudget, figures: SearchFigures): void {
+  if (budget.maxDropPoints !== undefined && figures.dropPoints === null) {
+    throw new UsageError(
+      '--max-drop: the held-out samples have neither labels nor next tokens. Use --max-kl.',
+    );
+  }
+  // A ratio can also be missing because logits are not finite: then the KL is missing, too.
+  const isAbsent = figures.perplexityRatio === null && figures.klNats !== null;
+  if (budget.maxPerplexityRatio !== undefined && isAbsent) {
+    throw new UsageError(
+      '--max-perplexity-ratio: the held-out samples are no text. Use --max-kl or --max-drop.',
+    );
+  }
+}
+
+function reasonsOf(groups: readonly SearchGroup[], { ranking }: SearchOutcome): readonly string[] {
+  const positions = new Map(ranking.map(({ group }, index) => [group, index + 1]));
+  return groups.map((_, index) => {
+    const position = positions.get(index);
+    return position === undefined
+      ? 'search'
+      : `search: sensitivity ${position} of ${ranking.length}`;
+  });
+}
+
+function notMet(budget: SearchBudget, { figures }: SearchOutcome): GateFailedError {
+  const { klNats, perplexityRatio, dropPoints } = figures;
+  const got = [
+    `KL ${klNats === null ? 'not finite' : klNats.toPrecision(3)}`,
+    dropPoints === null ? '' : `top-1 drop ${dropPoints.toFixed(2)} pt`,
+    perplexityRatio === null ? '' : `perplexity ${perplexityRatio.toFixed(4)}x`,
+  ].filter((text) => text !== '');
+  return new GateFailedError(
+    `search: no plan holds the budget (got ${got.join(', ')} at best, with linear layers in float, ` +
+      `expected ${describeBudget(budget)}). Allow more, or leave the embedding float in the recipe.`,
+  );
+}
