@@ -16,7 +16,7 @@ body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #8884; text-align: right; }
-th:first-child, td:first-child, td:last-child { text-align: left; }
+:is(th, td):is(:first-child, :last-child) { text-align: left; }
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .pass { color: #1a7f37; } .fail { color: #cf222e; font-weight: 600; }
 svg { width: 100%; height: 3rem; } svg text { font-size: 11px; fill: currentColor; }
