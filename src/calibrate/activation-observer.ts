@@ -1,6 +1,25 @@
 import type { Feeds, LoadOptions } from '../runners/runner.ts';
 import type { TensorStatistics } from './statistics.ts';
 
+/** Second moments to add up besides statistics. */
+export interface GramOptions {
+  /** Watched values. */
+  readonly values: readonly string[];
+  /** Path of a saved `gramModel()`. */
+  readonly model: string;
+  /** Where the sums go, in files whose names begin with `prefix`. */
+  readonly folder: string;
+  readonly prefix: string;
+}
+
+/** A sum of x * transpose(x) on disk: `width` x `width` float32, little-endian. */
+export interface GramFile {
+  readonly path: string;
+  readonly width: number;
+  /** Vectors that went in. */
+  readonly rowCount: number;
+}
+
 /** What an observer watches. */
 export interface ObserverOptions {
   readonly session: LoadOptions;
@@ -10,8 +29,9 @@ export interface ObserverOptions {
   readonly inputs: readonly string[];
   /** Outputs of the model that each run gives back, watched or not. */
   readonly returned?: readonly string[];
-  /** Keeps extremes of each index of the last axis, too. */
-  readonly channels?: boolean;
+  /** Keeps extremes of each index of the last axis, too: of all values, or of those named. */
+  readonly channels?: boolean | readonly string[];
+  readonly grams?: GramOptions;
 }
 
 /**
@@ -25,6 +45,8 @@ export interface ActivationObserver {
   memoryBytes(): Promise<number>;
   /** Statistics of every watched value so far. */
   statistics(): Promise<ReadonlyMap<string, TensorStatistics>>;
+  /** Writes the second moments so far to their files and says where; none without `grams`. */
+  writeGrams(): Promise<ReadonlyMap<string, GramFile>>;
   close(): Promise<void>;
 }
 

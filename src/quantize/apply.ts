@@ -6,20 +6,29 @@ import { findLinears } from '../passes/find-linears.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
 import { runPasses } from '../passes/pass.ts';
+import { int4Settings } from '../recipe/recipe.ts';
 import { findEmbeddings } from './find-embeddings.ts';
 import { linearForm } from './linear-form.ts';
 import { integerLayers, type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
 import type { PlannedEmbedding, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
 import { raiseOpset } from './raise-opset.ts';
 import { beginRewrite, finishRewrite } from './rewrite.ts';
+import { applySmoothing } from './smooth/apply-smoothing.ts';
 import { declaredRank } from './value-types.ts';
+import type { ReadInputMoments } from './weights/input-moments.ts';
+import { int4Weights } from './weights/int4-weight.ts';
 import type { WriteContext } from './write-context.ts';
 import { writeEmbedding } from './write-embedding.ts';
+import { type Int4Context, writeInt4 } from './write-int4.ts';
 import { writeLinear } from './write-linear.ts';
 
 /** First opset whose DequantizeLinear takes one scale per channel, and FP16 scales. */
 const PER_CHANNEL_OPSET = 13;
 const FLOAT16_SCALE_OPSET = 19;
+/** First opset with 4-bit types and DequantizeLinear in blocks. */
+const BLOCKED_OPSET = 21;
+
+const CONTRIB_DOMAIN = 'com.microsoft';
 
 /** How to write a plan. */
 export interface ApplyOptions {
@@ -27,6 +36,8 @@ export interface ApplyOptions {
   readonly lowering?: Lowering;
   /** Arithmetic on weights; one in this thread when absent. */
   readonly kernel?: WeightKernel;
+  /** Second moments of the inputs of 4-bit layers; needed unless these are rounded to nearest. */
+  readonly moments?: ReadInputMoments;
 }
 
 /**
@@ -41,7 +52,8 @@ export function applyQuantization(
 ): Model {
   const { lowering = ONNXRUNTIME_LOWERING, kernel = createWeightKernel() } = options;
   const passes = lowering.activations === 'float32' ? [convertToFloat32] : [];
-  const source = runPasses(model, passes);
+  const float = runPasses(model, passes);
+  const source = plan.smoothing === undefined ? float : applySmoothing(float, plan.smoothing);
   const typed = runPasses(source, [inferShapes]);
   const context: WriteContext = {
     rewrite: beginRewrite(typed.graph),
@@ -50,12 +62,15 @@ export function applyQuantization(
     activations: new Map(),
     weights: new Map(),
   };
+  const settings = int4Settings(plan.recipe);
+  const int4: Int4Context = { settings, weights: int4Weights(settings, options.moments) };
   const layers = findLinears(typed);
   if (lowering.weightOnly === 'int8') writeEmbeddings(context, typed, layers, plan.embeddings);
   const wanted = integerLayers(plan, lowering);
   for (const { planned, layer } of inNodeOrder(typed, layers, wanted)) {
     const form = linearForm(layer, planned.scheme, declaredRank(typed.graph, layer.input));
-    if (form !== 'float') writeLinear(context, layer, form, planned.activation);
+    if (planned.scheme === 'w4a16') writeInt4(context, int4, layer);
+    else if (form !== 'float') writeLinear(context, layer, form, planned.activation);
   }
   const graph = finishRewrite(context.rewrite, source.graph.valueInfo);
   return withNeededOpset({ ...source, graph }, context);
@@ -99,9 +114,22 @@ function missing(what: string, name: string): never {
 }
 
 function withNeededOpset(model: Model, { rewrite }: WriteContext): Model {
-  const hasFloat16Scale = [...rewrite.added.values()].some(
-    ({ dataType }) => dataType === 'float16',
-  );
-  const needed = hasFloat16Scale ? FLOAT16_SCALE_OPSET : PER_CHANNEL_OPSET;
-  return (opsetVersion(model) ?? 1) >= needed ? model : raiseOpset(model, needed);
+  const added = [...rewrite.added.values()];
+  const hasFloat16Scale = added.some(({ dataType }) => dataType === 'float16');
+  const isBlocked = added.some(({ dataType }) => dataType === 'int4' || dataType === 'uint4');
+  const needed = isBlocked
+    ? BLOCKED_OPSET
+    : hasFloat16Scale
+      ? FLOAT16_SCALE_OPSET
+      : PER_CHANNEL_OPSET;
+  const raised = (opsetVersion(model) ?? 1) >= needed ? model : raiseOpset(model, needed);
+  return withContribOperators(raised);
+}
+
+/** Declares the operator set of onnxruntime's own operators where a node of it was written. */
+function withContribOperators(model: Model): Model {
+  const isUsed = model.graph.nodes.some(({ domain }) => domain === CONTRIB_DOMAIN);
+  if (!isUsed || opsetVersion(model, CONTRIB_DOMAIN) !== undefined) return model;
+  const opsetImports = [...model.opsetImports, { domain: CONTRIB_DOMAIN, version: 1 }];
+  return { ...model, opsetImports };
 }

@@ -109,7 +109,12 @@ export function transposedSource(
   });
 }
 
-async function absMax(tensor: Tensor, axis: number, kernel: WeightKernel): Promise<Float32Array> {
+/** Returns the largest magnitude in each index of `axis` of a weight matrix. Reads it block by block. */
+export async function absMax(
+  tensor: Tensor,
+  axis: number,
+  kernel: WeightKernel,
+): Promise<Float32Array> {
   const [rowCount] = tensor.dims as readonly [number, number];
   const maxima = new Float32Array(tensor.dims[axis]!);
   for await (const block of blocks(tensor, 0, rowCount)) {

@@ -17,6 +17,7 @@ const HEAD_SCHEMES = { 'weight-only': 'w8a16', float: 'float', w8a8: 'w8a8' } as
 
 /** Returns the scheme that the recipe gives each layer: default, then head, then the last matching rule. */
 export function selectSchemes(layers: readonly LinearLayer[], recipe: Recipe): SelectedSchemes {
+  const gated = gatedBlocks(layers);
   const rules = recipe.rules.map((rule) => ({
     rule,
     pattern: rule.match === undefined ? undefined : new RegExp(rule.match, 'u'),
@@ -24,7 +25,7 @@ export function selectSchemes(layers: readonly LinearLayer[], recipe: Recipe): S
   const matched = new Set<number>();
   const byLayer = new Map<string, SelectedScheme>();
   for (const layer of layers) {
-    let selected = initialScheme(layer, recipe);
+    let selected = initialScheme(layer, recipe, gated);
     rules.forEach(({ rule, pattern }, index) => {
       if (!matches(layer, rule, pattern)) return;
       matched.add(index);
@@ -39,8 +40,22 @@ export function selectSchemes(layers: readonly LinearLayer[], recipe: Recipe): S
   return { byLayer, unmatchedRules };
 }
 
-function initialScheme(layer: LinearLayer, recipe: Recipe): SelectedScheme {
+/** The transformer blocks whose FFN multiplies two projections. */
+function gatedBlocks(layers: readonly LinearLayer[]): ReadonlySet<number | undefined> {
+  const gated = layers.filter(({ role }) => role === 'gate' || role === 'gate-up');
+  return new Set(gated.map(({ block }) => block));
+}
+
+function initialScheme(
+  layer: LinearLayer,
+  recipe: Recipe,
+  gated: ReadonlySet<number | undefined>,
+): SelectedScheme {
   const usual = defaultScheme(recipe);
+  const isGatedDown = layer.role === 'down' && gated.has(layer.block);
+  if (isGatedDown && recipe.gatedDown === 'weight-only' && usual !== 'w8a16') {
+    return { scheme: 'w8a16', reason: 'gated down' };
+  }
   if (layer.role !== 'head') return { scheme: usual };
   const scheme = HEAD_SCHEMES[recipe.head];
   return scheme === usual ? { scheme } : { scheme, reason: 'head' };

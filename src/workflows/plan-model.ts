@@ -1,0 +1,49 @@
+import type { CalibrationFile } from '../calibrate/calibration-file.ts';
+import type { ChannelExtremes } from '../calibrate/statistics.ts';
+import { createWeightKernel } from '../numerics/weight-kernel.ts';
+import { convertToFloat32 } from '../passes/convert-to-float32.ts';
+import { runPasses } from '../passes/pass.ts';
+import { planQuantization } from '../quantize/plan.ts';
+import type { ActivationRanges, QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { planSmoothing, smoothRanges } from '../quantize/smooth/plan-smoothing.ts';
+import type { Recipe } from '../recipe/recipe.ts';
+import { rangesOf } from './calibrate-model.ts';
+import type { ModelOnDisk } from './model-identity.ts';
+
+/** What to plan: a float model, a recipe, and what calibration saw where the recipe needs it. */
+export interface PlanRequest {
+  readonly source: ModelOnDisk;
+  readonly recipe: Recipe;
+  readonly calibration: CalibrationFile | undefined;
+}
+
+/** A plan with the ranges behind it, those of smoothed activations as they are after smoothing. */
+export interface PlannedModel {
+  readonly plan: QuantizationPlan;
+  readonly ranges: ActivationRanges;
+}
+
+/**
+ * Returns the plan of a recipe: scales of smoothing, ranges after it, then what becomes of each layer.
+ * Reads weights once where there is something to smooth.
+ */
+export async function planModel(request: PlanRequest): Promise<PlannedModel> {
+  const { source, recipe, calibration } = request;
+  const calibrated =
+    calibration === undefined ? new Map() : rangesOf(calibration, recipe.activations);
+  if (calibration === undefined || recipe.smoothing === 'none') {
+    return {
+      plan: planQuantization(source.model, recipe, calibrated),
+      ranges: calibrated,
+    };
+  }
+  const twin = runPasses(source.model, [convertToFloat32]);
+  const channels = new Map(
+    [...calibration.tensors].flatMap(([name, statistics]): [string, ChannelExtremes][] =>
+      statistics.channels === undefined ? [] : [[name, statistics.channels]],
+    ),
+  );
+  const smoothing = await planSmoothing(twin, recipe, channels, createWeightKernel());
+  const ranges = smoothRanges(twin, calibrated, smoothing, channels);
+  return { plan: planQuantization(source.model, recipe, ranges, smoothing), ranges };
+}
