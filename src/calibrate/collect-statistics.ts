@@ -4,8 +4,15 @@ import { UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
 import type { Feeds, LoadOptions } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
-import type { ActivationObserver, OpenObserver } from './activation-observer.ts';
+import type {
+  ActivationObserver,
+  GramFile,
+  GramOptions,
+  ObserverOptions,
+  OpenObserver,
+} from './activation-observer.ts';
 import { cutModel, type ModelPart } from './cut-model.ts';
+import { gramModel } from './gram-model.ts';
 import { type FeedHints, type FeedInput, feedInputs, makeFeeds } from './make-feeds.ts';
 import { prepareAhead } from './prepare-ahead.ts';
 import type { Dataset } from './sample.ts';
@@ -51,13 +58,15 @@ export interface CollectOptions {
   /** Takes the samples whose index is `index` modulo `count`; merging all shards is one run. */
   readonly shard?: { readonly index: number; readonly count: number };
   readonly threads?: number;
-  /** Keeps extremes of each index of the last axis, which must be a fixed size, too. */
-  readonly channels?: boolean;
+  /** Keeps extremes of each index of the last axis, of fixed size: of all values, or those named. */
+  readonly channels?: boolean | readonly string[];
   /**
    * True or limits: runs the model block by block, each over all samples; false: whole. Large models
    * are run block by block when it is absent. Both give the same bits.
    */
   readonly byBlock?: boolean | PartLimits;
+  /** Adds up second moments of these values, too, and leaves them in files `prefix`... of `folder`. */
+  readonly grams?: Pick<GramOptions, 'values' | 'folder' | 'prefix'>;
   readonly onProgress?: (progress: CollectProgress) => void;
   /** Ends the collection between two runs; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -69,6 +78,8 @@ export interface CollectedStatistics {
   readonly statistics: ReadonlyMap<string, TensorStatistics>;
   /** Samples that went in. */
   readonly samples: number;
+  /** Second moments of the values that they were asked for. */
+  readonly grams: ReadonlyMap<string, GramFile>;
 }
 
 /**
@@ -103,14 +114,17 @@ export async function collectStatistics(options: CollectOptions): Promise<Collec
     options,
   };
   const found = new Map<string, TensorStatistics>();
+  const grams = new Map<string, GramFile>();
   try {
     for (let part = 0; part < run.parts.length; part++) {
-      for (const [name, statistics] of await runPart(run, part)) found.set(name, statistics);
+      const seen = await runPart(run, part);
+      for (const [name, statistics] of seen.statistics) found.set(name, statistics);
+      for (const [name, file] of seen.grams) grams.set(name, file);
     }
   } finally {
     await run.spool.close();
   }
-  return { statistics: new Map(names.map((name) => [name, found.get(name)!])), samples };
+  return { statistics: new Map(names.map((name) => [name, found.get(name)!])), samples, grams };
 }
 
 function partLimits({ model, byBlock }: CollectOptions): PartLimits | undefined {
@@ -154,7 +168,7 @@ interface PartRun {
 async function runPart(
   run: PartRun,
   index: number,
-): Promise<ReadonlyMap<string, TensorStatistics>> {
+): Promise<Pick<CollectedStatistics, 'statistics' | 'grams'>> {
   const { options, spool, parts } = run;
   const part = parts[index]!;
   const { outputs, boundary } = part;
@@ -169,6 +183,7 @@ async function runPart(
       inputs: index === 0 ? run.observedInputs : [],
       returned: boundary,
       ...(options.channels !== undefined && { channels: options.channels }),
+      ...(await gramOptions(run, index, folder)),
     });
     let done = 0;
     for await (const { label, feeds } of feedsOf(run, index)) {
@@ -184,11 +199,26 @@ async function runPart(
     for (const name of part.inputs) {
       if (!isReadAfter(parts, index, name)) await spool.dropAll(name);
     }
-    return await observer.statistics();
+    return { statistics: await observer.statistics(), grams: await observer.writeGrams() };
   } finally {
     await observer?.close();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** The observed values of a part that second moments are wanted of. */
+async function gramOptions(
+  { options, parts, observedInputs }: PartRun,
+  index: number,
+  folder: string,
+): Promise<Pick<ObserverOptions, 'grams'>> {
+  const { grams } = options;
+  const own = [...parts[index]!.outputs, ...(index === 0 ? observedInputs : [])];
+  const values = own.filter((name) => grams?.values.includes(name));
+  if (grams === undefined || values.length === 0) return {};
+  const model = join(folder, 'gram.onnx');
+  await saveModel(gramModel(), model);
+  return { grams: { ...grams, values, model, prefix: `${grams.prefix}${index}-` } };
 }
 
 /** Graph optimisation off; weights stay mapped from their file instead of being packed on the heap. */

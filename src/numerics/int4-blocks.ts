@@ -59,6 +59,12 @@ export function int4BlockCount(columnCount: number, blockSize: Int4BlockSize): n
   return Math.ceil(columnCount / blockSize);
 }
 
+/** Returns the bytes of one row of `columnCount` features: integers, float32 scales and zero points. */
+export function int4RowBytes(columnCount: number, { blockSize, symmetric }: Int4Grid): number {
+  const blocks = int4BlockCount(columnCount, blockSize);
+  return blocks * (blockSize / 2 + 4) + (symmetric ? 0 : Math.ceil(blocks / 2));
+}
+
 /**
  * Returns scale and zero point that hold all `values`, as onnxruntime's block quantizer takes them:
  * symmetric, the value of largest magnitude over -8, so that the longer side has the extra integer;
@@ -109,7 +115,7 @@ export function searchInt4Parameters(
 /** Returns `clamp(roundHalfToEven(value / scale) + zeroPoint, 0, 15)`, the division in float32. */
 export function quantizeInt4(value: number, { scale, zeroPoint }: AffineParameters): number {
   const rounded = roundHalfToEven(Math.fround(value / scale)) + zeroPoint;
-  return rounded > INT4_MAX ? INT4_MAX : rounded > 0 ? rounded : 0;
+  return Math.max(0, Math.min(INT4_MAX, rounded));
 }
 
 /** Returns float32 values `(q - zeroPoint) * scale`, row-major. */

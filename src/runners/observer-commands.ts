@@ -1,4 +1,4 @@
-import type { ObserverOptions } from '../calibrate/activation-observer.ts';
+import type { GramFile, ObserverOptions } from '../calibrate/activation-observer.ts';
 import type { TensorStatistics } from '../calibrate/statistics.ts';
 import type { Feeds } from './runner.ts';
 
@@ -9,6 +9,10 @@ export type ObserverCommands = {
     readonly output: undefined;
   };
   readonly observe: { readonly input: Feeds; readonly output: Feeds };
+  readonly writeGrams: {
+    readonly input: undefined;
+    readonly output: ReadonlyMap<string, GramFile>;
+  };
   readonly memory: { readonly input: undefined; readonly output: number };
   readonly statistics: {
     readonly input: undefined;

@@ -5,13 +5,15 @@ import { toFloat32 } from '../calibrate/element-array.ts';
 import { emptyStatistics, observe, type TensorStatistics } from '../calibrate/statistics.ts';
 import { RunnerError } from '../errors.ts';
 import { serveCommands } from './child-commands.ts';
+import { type GramAccumulator, openGramAccumulator } from './gram-accumulator.ts';
 import type { ObserverCommands } from './observer-commands.ts';
-import type { TensorValue } from './runner.ts';
+import type { Feeds, TensorValue } from './runner.ts';
 import { openSession, runSession } from './session-host.ts';
 
 let opened:
   | { readonly session: InferenceSession | undefined; readonly options: ObserverOptions }
   | undefined;
+let grams: GramAccumulator | undefined;
 const statistics = new Map<string, TensorStatistics>();
 
 serveCommands<ObserverCommands>({
@@ -22,17 +24,22 @@ serveCommands<ObserverCommands>({
         ? undefined
         : await openSession({ model: path, options: options.session });
     opened = { session, options };
+    if (options.grams !== undefined) grams = await openGramAccumulator(options.grams);
     return undefined;
   },
   async observe(feeds) {
     if (opened === undefined) throw new RunnerError('observer: no model is open.');
     const { session, options } = opened;
     for (const name of options.inputs) fold(name, feeds.get(name));
-    if (session === undefined) return new Map();
-    const values = await runSession(session, feeds, fetchedBy(options));
+    const values: Feeds =
+      session === undefined ? new Map() : await runSession(session, feeds, fetchedBy(options));
     for (const name of options.outputs) fold(name, values.get(name));
+    for (const name of options.grams?.values ?? []) {
+      await grams?.add(name, given(name, values.get(name) ?? feeds.get(name)));
+    }
     return new Map(options.returned?.map((name) => [name, given(name, values.get(name))]));
   },
+  writeGrams: async () => (await grams?.write()) ?? new Map(),
   memory: async () => process.memoryUsage.rss(),
   statistics: async () => statistics,
 });
@@ -43,7 +50,9 @@ function fetchedBy({ outputs, returned = [] }: ObserverOptions): readonly string
 
 function fold(name: string, found: TensorValue | undefined): void {
   const value = given(name, found);
-  const channelCount = opened?.options.channels === true ? value.dims.at(-1) : undefined;
+  const { channels = false } = opened?.options ?? {};
+  const keepsChannels = typeof channels === 'boolean' ? channels : channels.includes(name);
+  const channelCount = keepsChannels ? value.dims.at(-1) : undefined;
   const before = statistics.get(name) ?? emptyStatistics(channelCount);
   statistics.set(name, observe(before, toFloat32(value)));
 }

@@ -16,6 +16,7 @@ export const openOnnxruntimeObserver: OpenObserver = async (path, options) => {
     observe: (feeds) => withModelName(path, () => child.call('observe', feeds)),
     memoryBytes: () => child.call('memory', undefined),
     statistics: () => child.call('statistics', undefined),
+    writeGrams: () => child.call('writeGrams', undefined),
     close: () => child.stop(),
   };
 };

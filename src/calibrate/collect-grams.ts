@@ -1,0 +1,64 @@
+import type { GramFile } from './activation-observer.ts';
+import { type CollectOptions, collectStatistics, type PartLimits } from './collect-statistics.ts';
+import { cutModel } from './cut-model.ts';
+
+/** Second moments held by one pass over the data, when the model is not run block by block. */
+const PASS_BYTES = 2 ** 30;
+/** Small parts, so that few second moments are in memory at once. */
+const PART_LIMITS: PartLimits = { partBytes: 64 * 2 ** 20, spoolBytes: 64 * 2 ** 20 };
+
+/** What {@link collectGrams} adds up. */
+export interface GramCollection
+  extends Pick<CollectOptions, 'model' | 'dataset' | 'openObserver' | 'hints' | 'onProgress'> {
+  /** Features along the last axis, by value: inputs of linear layers. */
+  readonly widths: ReadonlyMap<string, number>;
+  /** Where the sums are left, `width` x `width` float32 for each value. */
+  readonly folder: string;
+}
+
+/**
+ * Runs the calibration samples through the float32 model and adds up x * transpose(x) of the chosen
+ * values, in float32, in files. One block of a model with blocks is in memory at a time; of other models,
+ * as many values as 1 GiB holds, in as many passes as that takes. Errors are those of `collectStatistics`.
+ */
+export async function collectGrams(
+  options: GramCollection,
+): Promise<ReadonlyMap<string, GramFile>> {
+  const { widths, folder, onProgress, ...shared } = options;
+  const names = [...widths.keys()];
+  const isWhole = cutModel(options.model, names, PART_LIMITS.partBytes) === undefined;
+  const passes = isWhole ? passesOf(widths) : [names];
+  const grams = new Map<string, GramFile>();
+  for (const [index, values] of passes.entries()) {
+    const collected = await collectStatistics({
+      ...shared,
+      values,
+      byBlock: isWhole ? false : PART_LIMITS,
+      grams: { values, folder, prefix: `pass-${index}-` },
+      onProgress: (progress) =>
+        onProgress?.({
+          ...progress,
+          done: index * progress.total + progress.done,
+          total: passes.length * progress.total,
+        }),
+    });
+    for (const [name, file] of collected.grams) grams.set(name, file);
+  }
+  return grams;
+}
+
+function passesOf(widths: ReadonlyMap<string, number>): readonly (readonly string[])[] {
+  const passes: string[][] = [];
+  let held = Number.POSITIVE_INFINITY;
+  for (const [name, width] of widths) {
+    // Old sum and new one.
+    const bytes = 2 * 4 * width * width;
+    if (held + bytes > PASS_BYTES) {
+      passes.push([]);
+      held = 0;
+    }
+    passes.at(-1)!.push(name);
+    held += bytes;
+  }
+  return passes;
+}

@@ -1,0 +1,162 @@
+import { UnsupportedError } from '../../errors.ts';
+import { derivedSource, type TensorSource } from '../../ir/tensor.ts';
+import {
+  createInt4Rows,
+  INT4_MIDDLE,
+  type Int4Rows,
+  int4BlockCount,
+  packNbitsWeight,
+  packNbitsZeroPoints,
+} from '../../numerics/int4-blocks.ts';
+import type { LinearLayer } from '../../passes/linear-layer.ts';
+import type { Int4Settings } from '../../recipe/recipe.ts';
+import { gptqFactor, roundByGptq } from './gptq.ts';
+import { type InputMoments, importanceOf, type ReadInputMoments } from './input-moments.ts';
+import { outputChannels } from './output-channels.ts';
+import { type RoundInt4, roundToNearest } from './round-int4.ts';
+
+/** A 4-bit weight whose parts are computed when one of them is read. */
+export interface Int4Weight {
+  /** `MatMulNBits`: B, scales and zero points as that operator wants them. */
+  readonly nbits: Int4Sources;
+  /** Blocked DequantizeLinear of [in, out] along axis 0: int4 or uint4 values, scales [blocks, out]. */
+  readonly blocked: Int4Sources;
+}
+
+/** The bytes of an {@link Int4Weight} in one of its forms. */
+export interface Int4Sources {
+  readonly values: TensorSource;
+  readonly scales: TensorSource;
+  readonly zeroPoints: TensorSource;
+}
+
+/** Makes the 4-bit weights of one model. It keeps no more than one of them in memory. */
+export type Int4Weights = (layer: LinearLayer) => Int4Weight;
+
+/**
+ * Returns the maker of 4-bit weights. `moments` belongs to the float source; it is asked when a weight
+ * is read, and only for rounding other than `rtn`. Reading throws {@link UnsupportedError}
+ * naming the tensor for a weight that holds NaN or infinity.
+ */
+export function int4Weights(settings: Int4Settings, moments?: ReadInputMoments): Int4Weights {
+  const rounderOf = cacheLast((input: string) => makeRounder(input, settings, moments));
+  const rowsOf = cacheLast(async (layer: LinearLayer) =>
+    roundLayer(layer, settings, await rounderOf(settings.rounding === 'rtn' ? '' : layer.input)),
+  );
+  return (layer) => {
+    const { outFeatures, inFeatures } = layer;
+    const { blockSize } = settings;
+    const blocks = int4BlockCount(inFeatures, blockSize);
+    const source = (byteLength: number, make: (rows: Int4Rows) => Uint8Array): TensorSource => {
+      const bytesOf = cacheLast(async (rows: Int4Rows) => make(rows));
+      return derivedSource({
+        rowCount: byteLength,
+        rowByteLength: 1,
+        async fill(into, first, count) {
+          const bytes = await bytesOf(await rowsOf(layer));
+          into.set(bytes.subarray(first, first + count));
+        },
+      });
+    };
+    return {
+      nbits: {
+        values: source(outFeatures * blocks * (blockSize / 2), packNbitsWeight),
+        scales: source(4 * outFeatures * blocks, ({ scales }) => new Uint8Array(scales.buffer)),
+        zeroPoints: source(outFeatures * Math.ceil(blocks / 2), packNbitsZeroPoints),
+      },
+      blocked: {
+        values: source(Math.ceil((outFeatures * inFeatures) / 2), (rows) =>
+          transposeNibbles(rows.integers, outFeatures, inFeatures, isSigned(settings)),
+        ),
+        scales: source(4 * outFeatures * blocks, ({ scales }) =>
+          transposeFloats(scales, outFeatures, blocks),
+        ),
+        zeroPoints: source(Math.ceil((outFeatures * blocks) / 2), (rows) =>
+          transposeNibbles(rows.zeroPoints, outFeatures, blocks, isSigned(settings)),
+        ),
+      },
+    };
+  };
+}
+
+function isSigned({ symmetric }: Int4Settings): boolean {
+  return symmetric;
+}
+
+/** Sources of one weight are read one after the other, and layers with one input follow each other. */
+function cacheLast<K, V>(make: (key: K) => Promise<V>): (key: K) => Promise<V> {
+  let last: { readonly key: K; readonly value: Promise<V> } | undefined;
+  return (key) => {
+    if (last === undefined || last.key !== key) last = { key, value: make(key) };
+    return last.value;
+  };
+}
+
+async function makeRounder(
+  input: string,
+  grid: Int4Settings,
+  read: ReadInputMoments | undefined,
+): Promise<RoundInt4> {
+  if (grid.rounding === 'rtn') return roundToNearest(grid);
+  const moments = await momentsOf(input, read);
+  const importance = importanceOf(moments);
+  if (grid.rounding === 'mse') return roundToNearest(grid, importance);
+  return roundByGptq(grid, { factor: gptqFactor(moments), width: moments.width, importance });
+}
+
+async function momentsOf(input: string, read: ReadInputMoments | undefined): Promise<InputMoments> {
+  if (read !== undefined) return read(input);
+  throw new UnsupportedError(
+    `${input}: rounding by output error needs the second moments of this activation (got none). ` +
+      'Give calibration data, or round to nearest with "rounding: rtn".',
+  );
+}
+
+async function roundLayer(
+  layer: LinearLayer,
+  { blockSize }: Int4Settings,
+  round: RoundInt4,
+): Promise<Int4Rows> {
+  const { outFeatures, inFeatures } = layer;
+  const whole = createInt4Rows(outFeatures, inFeatures, blockSize);
+  const blocks = int4BlockCount(inFeatures, blockSize);
+  for await (const { firstRow, rowCount, values } of outputChannels(layer)) {
+    const end = firstRow + rowCount;
+    round(values, {
+      rowCount,
+      columnCount: inFeatures,
+      blockSize,
+      integers: whole.integers.subarray(firstRow * inFeatures, end * inFeatures),
+      scales: whole.scales.subarray(firstRow * blocks, end * blocks),
+      zeroPoints: whole.zeroPoints.subarray(firstRow * blocks, end * blocks),
+    });
+  }
+  return whole;
+}
+
+/** Returns nibbles of the transpose of [rows, columns], first in the low nibble; `signed` about 8. */
+function transposeNibbles(
+  values: Uint8Array,
+  rows: number,
+  columns: number,
+  signed: boolean,
+): Uint8Array {
+  const packed = new Uint8Array(Math.ceil((rows * columns) / 2));
+  const flip = signed ? INT4_MIDDLE : 0;
+  for (let column = 0, index = 0; column < columns; column++) {
+    for (let row = 0; row < rows; row++, index++) {
+      const nibble = values[row * columns + column]! ^ flip;
+      packed[index >>> 1] = packed[index >>> 1]! | (nibble << (4 * (index & 1)));
+    }
+  }
+  return packed;
+}
+
+function transposeFloats(values: Float32Array, rows: number, columns: number): Uint8Array {
+  const turned = new Float32Array(rows * columns);
+  for (let column = 0; column < columns; column++) {
+    for (let row = 0; row < rows; row++)
+      turned[column * rows + row] = values[row * columns + column]!;
+  }
+  return new Uint8Array(turned.buffer);
+}
