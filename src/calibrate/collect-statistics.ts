@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
-import type { Feeds, LoadOptions } from '../runners/runner.ts';
+import type { Feeds } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
 import type {
   ActivationObserver,
@@ -14,6 +14,7 @@ import type {
 import { cutModel, type ModelPart } from './cut-model.ts';
 import { gramModel } from './gram-model.ts';
 import { type FeedHints, type FeedInput, feedInputs, makeFeeds } from './make-feeds.ts';
+import { observerSession } from './observer-session.ts';
 import { prepareAhead } from './prepare-ahead.ts';
 import type { Dataset } from './sample.ts';
 import { makeScratchFolder } from './scratch-folder.ts';
@@ -178,7 +179,7 @@ async function runPart(
     const path = join(folder, 'tapped.onnx');
     await saveModel(part.model, path, { referenceWeights: true });
     observer = await options.openObserver(path, {
-      session: sessionOptions(options.threads),
+      session: observerSession(options.threads, parts.length > 1),
       outputs,
       inputs: index === 0 ? run.observedInputs : [],
       returned: boundary,
@@ -219,16 +220,6 @@ async function gramOptions(
   const model = join(folder, 'gram.onnx');
   await saveModel(gramModel(), model);
   return { grams: { ...grams, values, model, prefix: `${grams.prefix}${index}-` } };
-}
-
-/** Graph optimisation off; weights stay mapped from their file instead of being packed on the heap. */
-function sessionOptions(threads: number | undefined): LoadOptions {
-  return {
-    device: 'cpu',
-    optimization: 'disabled',
-    config: { 'session.disable_prepacking': '1' },
-    ...(threads !== undefined && { threads }),
-  };
 }
 
 interface LabelledFeeds {

@@ -2,6 +2,7 @@
 import { convertToFloat32 } from './convert-to-float32.ts';
 import { eliminateDead } from './eliminate-dead.ts';
 import { foldConstants } from './fold-constants.ts';
+import { gatherBeforeCast } from './gather-before-cast.ts';
 import { inferShapes } from './infer-shapes.ts';
 import type { Pass } from './pass.ts';
 
@@ -10,5 +11,6 @@ export const PASSES: readonly Pass[] = [
   convertToFloat32,
   eliminateDead,
   foldConstants,
+  gatherBeforeCast,
   inferShapes,
 ];

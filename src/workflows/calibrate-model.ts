@@ -12,6 +12,7 @@ import { chooseRange } from '../calibrate/ranges/index.ts';
 import { UnsupportedError, UsageError } from '../errors.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
 import { findLinears } from '../passes/find-linears.ts';
+import { gatherBeforeCast } from '../passes/gather-before-cast.ts';
 import { runPasses } from '../passes/pass.ts';
 import type { ActivationRange, ActivationRanges } from '../quantize/quantization-plan.ts';
 import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
@@ -40,7 +41,7 @@ export async function calibrateSource(
   reporter: Reporter,
 ): Promise<CalibrationFile> {
   const { source, choice, calibrator = 'auto', shard } = request;
-  const twin = runPasses(source.model, [convertToFloat32]);
+  const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
   const values = [...new Set(findLinears(twin).map(({ input }) => input))];
   if (values.length === 0) {
     throw new UnsupportedError(
@@ -55,12 +56,12 @@ export async function calibrateSource(
     openObserver: openOnnxruntimeObserver,
     hints: feedHints(source.model),
     ...(shard !== undefined && { shard }),
-    onProgress: ({ done, total, rssBytes }) =>
+    onProgress: ({ done, total, parts, rssBytes }) =>
       reporter.progress({
         task: 'calibrate',
         done,
         total,
-        unit: 'samples',
+        unit: parts === 1 ? 'samples' : 'block runs',
         memoryBytes: rssBytes,
       }),
   });

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Model } from '../ir/model.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
+import { gatherBeforeCast } from '../passes/gather-before-cast.ts';
 import { runPasses } from '../passes/pass.ts';
 import { saveModel } from '../storage/model-file.ts';
 
@@ -14,7 +15,7 @@ export async function saveFloat32Twin(
   original: string,
   folder: string,
 ): Promise<string> {
-  const twin = runPasses(model, [convertToFloat32]);
+  const twin = runPasses(model, [convertToFloat32, gatherBeforeCast]);
   if (twin === model) return original;
   const path = join(folder, 'float32-twin.onnx');
   await saveModel(twin, path, { referenceWeights: true });
