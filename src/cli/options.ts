@@ -64,6 +64,15 @@ export function parseCount(text: string): number {
   return value;
 }
 
+/** Parses a positive number; throws commander's InvalidArgumentError. */
+export function parseLimit(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < Infinity)) {
+    throw new InvalidArgumentError('Expected a number above 0.');
+  }
+  return value;
+}
+
 function parseSeed(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 0) {

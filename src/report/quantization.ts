@@ -2,12 +2,13 @@ import type { PlannedLayer, QuantizationPlan } from '../quantize/quantization-pl
 import type { QuantizeOutcome } from '../workflows/quantize.ts';
 import { renderColumns } from './columns.ts';
 import { formatBytes, formatPercent, formatRatio } from './format.ts';
+import { renderSensitivity } from './sensitivity.ts';
 import { withoutControls } from './without-controls.ts';
 import { renderFiles } from './written-files.ts';
 
 /** Returns a plan, and what became of it, as text: layers by role and scheme, sizes, fusion. */
 export function renderQuantization(result: QuantizeOutcome): string {
-  const { plan, manifest, fusion, folder } = withoutControls(result);
+  const { plan, manifest, fusion, folder, search } = withoutControls(result);
   if (manifest === undefined || folder === null) return renderPlan(plan);
   const blocks = [...planBlocks(plan)];
   if (fusion !== undefined && fusion !== null) {
@@ -19,6 +20,7 @@ export function renderQuantization(result: QuantizeOutcome): string {
       ].join('\n'),
     );
   }
+  if (search !== undefined) blocks.push(renderSensitivity(search));
   return [...blocks, renderFiles(folder, manifest)].join('\n\n');
 }
 

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { GATES_SCHEMA } from '../check/gates.ts';
 import { UsageError } from '../errors.ts';
+import { POINTS_PATTERN } from '../quantize/search/budget-options.ts';
 import { parseYaml } from '../recipe/parse-yaml.ts';
 import { ACTIVATION_TYPES, CALIBRATORS, DEVICES, TABLE_FORMATS, TARGETS } from './choices.ts';
 
@@ -29,6 +30,26 @@ const quantizeSchema = z.strictObject({
     .enum(ACTIVATION_TYPES)
     .optional()
     .describe('Element type of what is not quantized; the recipe decides when absent.'),
+  maxKl: z
+    .number()
+    .min(0)
+    .optional()
+    .describe('Budget of a search: mean KL(source || model) in nats on held-out windows.'),
+  maxDrop: z
+    .string()
+    .regex(POINTS_PATTERN, { error: 'not a number of points, such as 0.5%.' })
+    .optional()
+    .describe('Budget of a search: loss of top-1 in points, as 0.5% or 0.5pt.'),
+  maxPerplexityRatio: z
+    .number()
+    .positive()
+    .optional()
+    .describe('Budget of a search: perplexity after / before.'),
+  searchSamples: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Held-out windows of a search; 8 of text or 256 others when absent.'),
 });
 
 const exportSchema = z.strictObject({

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { CheckResult } from '../check/check-result.ts';
 import { parseCheckResult } from '../check/check-result-schema.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
-import { CALIBRATION_NAME, calibrateInto, rangesOf, readCalibration } from './calibrate-model.ts';
+import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
 import { writeTables } from './calibration-tables.ts';
 import { CHECK_FILES, checkInto } from './check-into.ts';
 import { STAGE_NAMES, type StageName } from './choices.ts';
@@ -13,6 +13,7 @@ import { openData } from './open-data.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
 import { loadRecipe, QUANTIZED_FILES, quantizeInto } from './quantize-model.ts';
+import { searchedRecipe, searchRequestOf } from './search-request.ts';
 import { runStages, type Stage, type StageOptions, type StageOutcome } from './stages.ts';
 import { VERSION } from './version.ts';
 
@@ -111,15 +112,21 @@ function quantizeStage(
   source: ModelOnDisk,
   calibrationPath: string,
 ): NamedStage {
+  const { recipe: named, ...budget } = config.quantize;
+  const choice = { data: config.data, ...config.calibrate };
+  const search = searchRequestOf(budget, choice, config.output);
   const recipe = () =>
-    loadRecipe(config.quantize.recipe, {
+    loadRecipe(search === undefined ? named : searchedRecipe(named), {
       activations: config.quantize.activations,
       calibrator: config.calibrate.calibrator,
     });
   return {
     name: 'quantize',
     folder: 'quantize',
-    inputs: async () => ({ recipe: await recipe() }),
+    inputs: async () => ({
+      recipe: await recipe(),
+      ...(search !== undefined && { budget: search.budget, windows: budget.searchSamples }),
+    }),
     async run(folder, reporter) {
       const calibration = await readCalibration(calibrationPath, source);
       const chosen = await recipe();
@@ -128,8 +135,9 @@ function quantizeStage(
         {
           source,
           recipe: chosen,
-          ranges: rangesOf(calibration, chosen.activations),
+          calibration,
           data: { path: config.data, sha256: calibration.data.sha256 },
+          search,
         },
         reporter,
       );

@@ -6,9 +6,9 @@ import type { Model } from '../ir/model.ts';
 import { applyQuantization } from '../quantize/apply.ts';
 import type { FusionAudit } from '../quantize/audit-fusion.ts';
 import { ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from '../quantize/lowering.ts';
-import { planQuantization } from '../quantize/plan.ts';
 import { quantizationFile, serializeQuantizationFile } from '../quantize/quantization-file.ts';
-import type { ActivationRanges, QuantizationPlan } from '../quantize/quantization-plan.ts';
+import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { SEARCH_NAME, type SearchFile } from '../quantize/search/search-file.ts';
 import { builtInRecipe, parseRecipe } from '../recipe/load.ts';
 import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
 import { findOnnxruntime } from '../runners/onnxruntime-package.ts';
@@ -16,10 +16,11 @@ import { openModel, saveModel } from '../storage/model-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
 import { auditFile } from './audit-file.ts';
-import { rangesOf } from './calibrate-model.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
+import { type PlannedModel, planModel } from './plan-model.ts';
 import type { Reporter } from './progress.ts';
+import { type SearchRequest, searchPlan } from './search-plan.ts';
 
 /** Names of what {@link quantizeInto} writes besides companions and external data. */
 export const QUANTIZED_FILES = {
@@ -27,13 +28,16 @@ export const QUANTIZED_FILES = {
   plan: 'quantization.json',
 } as const;
 
-/** What to quantize, how, and with which ranges. */
+/** What to quantize, how, and what calibration saw. */
 export interface QuantizeRequest {
   readonly source: ModelOnDisk;
   readonly recipe: Recipe;
-  readonly ranges: ActivationRanges;
+  /** Absent for recipes that need no ranges. */
+  readonly calibration: CalibrationFile | undefined;
   /** The data that the ranges come from, for the manifest. */
   readonly data?: { readonly path: string; readonly sha256: string } | undefined;
+  /** A budget to search for; the plan is then the recipe's only where that holds. */
+  readonly search?: SearchRequest | undefined;
 }
 
 /** What quantizing gave. */
@@ -44,6 +48,8 @@ export interface QuantizeResult {
   readonly manifest?: Manifest;
   /** Null when the artifact is not for a runtime of this machine. */
   readonly fusion?: FusionAudit | null;
+  /** What was measured when a budget was given. */
+  readonly search?: SearchFile;
 }
 
 /** Returns the recipe of a name or YAML file, with the settings that options put in their place. */
@@ -70,11 +76,6 @@ async function readRecipe(path: string): Promise<string> {
   });
 }
 
-/** Returns the plan of a request: what would be written, without writing it. */
-export function planModel({ source, recipe, ranges }: QuantizeRequest): QuantizationPlan {
-  return planQuantization(source.model, recipe, ranges);
-}
-
 /**
  * Quantizes a model into a folder: `model.onnx`, `quantization.json`, companions and
  * `manifest.json`. The written model is read back and its layers looked for in the graph that
@@ -85,8 +86,8 @@ export async function quantizeInto(
   request: QuantizeRequest,
   reporter: Reporter,
 ): Promise<QuantizeResult> {
-  const { source, recipe, ranges, data } = request;
-  const plan = planModel(request);
+  const { source, recipe, data } = request;
+  const { plan, ranges, search } = await planWithin(request, reporter);
   const path = join(folder, QUANTIZED_FILES.model);
   const isFloat16 = recipe.activations.dtype === 'float16';
   await saveQuantized(source.model, plan, path, isFloat16);
@@ -95,6 +96,9 @@ export async function quantizeInto(
     join(folder, QUANTIZED_FILES.plan),
     serializeQuantizationFile(quantizationFile(plan, ranges, await source.sha256())),
   );
+  if (search !== undefined) {
+    await writeFileAtomic(join(folder, SEARCH_NAME), `${JSON.stringify(search, undefined, 2)}\n`);
+  }
   const fusion = isFloat16 ? null : await auditFile(path, plan);
   for (const rule of plan.unmatchedRules)
     reporter.warn(`recipe ${recipe.name}: ${rule} matched no layer.`);
@@ -112,9 +116,33 @@ export async function quantizeInto(
       notes: plan.unmatchedRules.map((rule) => `${rule} matched no layer`),
       ...verification(fusion),
     },
-    [QUANTIZED_FILES.model, QUANTIZED_FILES.plan, ...written.storage.files, ...companions],
+    [
+      QUANTIZED_FILES.model,
+      QUANTIZED_FILES.plan,
+      ...(search === undefined ? [] : [SEARCH_NAME]),
+      ...written.storage.files,
+      ...companions,
+    ],
   );
-  return { schema: 'autoglm.quantize/1', plan, manifest, fusion };
+  return {
+    schema: 'autoglm.quantize/1',
+    plan,
+    manifest,
+    fusion,
+    ...(search !== undefined && { search }),
+  };
+}
+
+/** The recipe's plan or, with a budget, the one that a search finds in it. */
+async function planWithin(
+  request: QuantizeRequest,
+  reporter: Reporter,
+): Promise<PlannedModel & { readonly search?: SearchFile }> {
+  const planned = await planModel(request);
+  if (request.search === undefined) return planned;
+  const { plan } = planned;
+  const found = await searchPlan({ source: request.source, plan }, request.search, reporter);
+  return { ...planned, ...found };
 }
 
 async function saveQuantized(
@@ -144,10 +172,8 @@ export async function writePlan(
     readonly calibration: CalibrationFile | undefined;
   },
 ): Promise<void> {
-  const { source, recipe, calibration } = request;
-  const ranges: ActivationRanges =
-    calibration === undefined ? new Map() : rangesOf(calibration, recipe.activations);
-  const plan = planModel({ source, recipe, ranges });
+  const { source } = request;
+  const { plan, ranges } = await planModel(request);
   await writeFileAtomic(
     path,
     serializeQuantizationFile(quantizationFile(plan, ranges, await source.sha256())),

@@ -1,19 +1,23 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import { findLinears } from '../passes/find-linears.ts';
+import { planQuantization } from '../quantize/plan.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
-import type { ActivationRange, ActivationRanges } from '../quantize/quantization-plan.ts';
+import type { ActivationRange } from '../quantize/quantization-plan.ts';
+import { budgetOf } from '../quantize/search/budget-options.ts';
+import { parseSearchFile, SEARCH_NAME } from '../quantize/search/search-file.ts';
 import { defaultScheme, type Recipe } from '../recipe/recipe.ts';
-import { writeThroughStaging } from '../storage/staging-folder.ts';
-import { CALIBRATION_NAME, calibrateInto, rangesOf, readCalibration } from './calibrate-model.ts';
+import { exists, writeThroughStaging } from '../storage/staging-folder.ts';
+import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
 import { readManifest } from './manifest.ts';
 import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { runConfig } from './pipeline.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
+import { planModel } from './plan-model.ts';
 import type { Reporter } from './progress.ts';
 import {
   loadRecipe,
-  planModel,
   QUANTIZED_FILES,
   type QuantizeResult,
   quantizeInto,
@@ -26,9 +30,10 @@ import {
   resolveRequest,
   type VerbOptions,
 } from './resolve-request.ts';
+import { type SearchOptions, searchedRecipe, searchRequestOf } from './search-request.ts';
 
 /** Options of `quantize`. */
-export interface QuantizeOptions extends VerbOptions {
+export interface QuantizeOptions extends VerbOptions, SearchOptions {
   readonly recipe?: string | undefined;
   readonly calibration?: string | undefined;
   readonly activations?: 'float32' | 'float16' | undefined;
@@ -47,19 +52,33 @@ export async function quantize(
   const request = await resolveRequest(options);
   if (request.kind === 'config') return quantizeConfig(request.config, options, reporter);
   const { source } = request;
-  const recipe = await loadRecipe(options.recipe ?? 'w8a8', { activations: options.activations });
-  if (options.dryRun === true) return planOnly(source, recipe, options.calibration);
+  const isSearch = budgetOf(options) !== undefined;
+  const named = options.recipe ?? 'w8a8';
+  const recipe = await loadRecipe(isSearch ? searchedRecipe(named) : named, {
+    activations: options.activations,
+  });
+  if (options.dryRun === true) {
+    if (isSearch) reporter.note('A dry run does not search: this is the plan that it starts from.');
+    return planOnly(source, recipe, options.calibration);
+  }
   const output = await requireOwnOutput(options, source, 'quantize');
+  const search = isSearch
+    ? searchRequestOf(options, dataChoice(options, requireData(options, 'a budget')), output)
+    : undefined;
   const result = await writeThroughStaging(
     output,
     {
       force: options.force ?? false,
       mode: 'merge',
-      expected: Object.values(QUANTIZED_FILES),
+      expected: [...Object.values(QUANTIZED_FILES), ...(isSearch ? [SEARCH_NAME] : [])],
     },
     async (folder) => {
-      const { ranges, data } = await rangesFor(folder, { options, source, recipe }, reporter);
-      return quantizeInto(folder, { source, recipe, ranges, data }, reporter);
+      const { calibration, data } = await calibrationFor(
+        folder,
+        { options, source, recipe },
+        reporter,
+      );
+      return quantizeInto(folder, { source, recipe, calibration, data, search }, reporter);
     },
   );
   return { ...result, folder: output };
@@ -73,8 +92,10 @@ async function quantizeConfig(
   const chosen: PipelineConfig = {
     ...config,
     quantize: {
+      ...config.quantize,
       recipe: options.recipe ?? config.quantize.recipe,
       activations: options.activations ?? config.quantize.activations,
+      ...chosenBudget(options),
     },
   };
   if (options.dryRun === true) {
@@ -90,7 +111,28 @@ async function quantizeConfig(
 async function readQuantized(folder: string): Promise<QuantizeOutcome> {
   const path = join(folder, QUANTIZED_FILES.plan);
   const { plan } = parseQuantizationFile(await readFile(path, 'utf8'), path);
-  return { schema: 'autoglm.quantize/1', folder, plan, manifest: await readManifest(folder) };
+  const searchPath = join(folder, SEARCH_NAME);
+  const search = (await exists(searchPath))
+    ? parseSearchFile(await readFile(searchPath, 'utf8'), searchPath)
+    : undefined;
+  return {
+    schema: 'autoglm.quantize/1',
+    folder,
+    plan,
+    manifest: await readManifest(folder),
+    ...(search !== undefined && { search }),
+  };
+}
+
+/** The limits that were typed, in place of those of the config. */
+function chosenBudget(options: QuantizeOptions): SearchOptions {
+  const { maxKl, maxDrop, maxPerplexityRatio, searchSamples } = options;
+  return {
+    ...(maxKl !== undefined && { maxKl }),
+    ...(maxDrop !== undefined && { maxDrop }),
+    ...(maxPerplexityRatio !== undefined && { maxPerplexityRatio }),
+    ...(searchSamples !== undefined && { searchSamples }),
+  };
 }
 
 /** Returns the plan of a dry run. Without a calibration it has every choice but no ranges and scales. */
@@ -100,8 +142,8 @@ export async function planOnly(
   calibration: string | undefined,
 ): Promise<QuantizeOutcome> {
   if (calibration !== undefined || !needsRanges(recipe)) {
-    const ranges = await readRanges(calibration, source, recipe);
-    const plan = planModel({ source, recipe, ranges });
+    const read = await readGiven(calibration, source, recipe);
+    const { plan } = await planModel({ source, recipe, calibration: read });
     return { schema: 'autoglm.quantize/1', folder: null, plan };
   }
   const anywhere = new Map(
@@ -110,13 +152,13 @@ export async function planOnly(
       { min: -1, max: 1, calibrator: 'minmax' },
     ]),
   );
-  const plan = planModel({ source, recipe, ranges: anywhere });
+  const plan = planQuantization(source.model, recipe, anywhere);
   const layers = plan.layers.map(({ activation: _, ...layer }) => layer);
   return { schema: 'autoglm.quantize/1', folder: null, plan: { ...plan, layers } };
 }
 
-/** Ranges from a calibration that was given, or made now from the data; none for weight-only recipes. */
-async function rangesFor(
+/** The calibration that was given, or one made now from the data; none for weight-only recipes. */
+async function calibrationFor(
   folder: string,
   request: {
     readonly options: QuantizeOptions;
@@ -124,33 +166,34 @@ async function rangesFor(
     readonly recipe: Recipe;
   },
   reporter: Reporter,
-): Promise<{ ranges: ActivationRanges; data?: { path: string; sha256: string } }> {
+): Promise<{
+  calibration: CalibrationFile | undefined;
+  data?: { path: string; sha256: string };
+}> {
   const { options, source, recipe } = request;
-  if (!needsRanges(recipe)) return { ranges: new Map() };
+  if (!needsRanges(recipe)) return { calibration: undefined };
   if (options.calibration !== undefined) {
-    return { ranges: await readRanges(options.calibration, source, recipe) };
+    return { calibration: await readGiven(options.calibration, source, recipe) };
   }
   const path = requireData(options, `recipe ${recipe.name}`);
   const made = await calibrateInto(folder, { source, choice: dataChoice(options, path) }, reporter);
-  return {
-    ranges: rangesOf(made, recipe.activations),
-    data: { path, sha256: made.data.sha256 },
-  };
+  return { calibration: made, data: { path, sha256: made.data.sha256 } };
 }
 
-async function readRanges(
+async function readGiven(
   calibration: string | undefined,
   source: ModelOnDisk,
   recipe: Recipe,
-): Promise<ActivationRanges> {
-  if (calibration === undefined || !needsRanges(recipe)) return new Map();
+): Promise<CalibrationFile | undefined> {
+  if (calibration === undefined || !needsRanges(recipe)) return undefined;
   const file = calibration.endsWith('.json') ? calibration : join(calibration, CALIBRATION_NAME);
-  return rangesOf(await readCalibration(file, source), recipe.activations);
+  return readCalibration(file, source);
 }
 
-/** Says whether a recipe quantizes activations anywhere. */
+/** Says whether a recipe quantizes activations by calibrated ranges, or smooths them. */
 export function needsRanges(recipe: Recipe): boolean {
   return (
+    recipe.smoothing !== 'none' ||
     defaultScheme(recipe) === 'w8a8' ||
     recipe.head === 'w8a8' ||
     recipe.rules.some(({ scheme }) => scheme === 'w8a8')

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type FeedInput, feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
+import { type FeedHints, type FeedInput, feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Dataset, Sample } from '../calibrate/sample.ts';
 import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
 import { UsageError } from '../errors.ts';
@@ -35,11 +35,13 @@ export interface EvaluatorRequest {
   readonly groups: readonly SearchGroup[];
   /** Its held-out split is what is run. */
   readonly dataset: Dataset;
+  /** A glance takes every so many-th window. */
+  readonly glanceStride: number;
   readonly cache: SearchCache;
   /** Called for each window that was run. */
   readonly onWindow: () => void;
   /** Called for each evaluation that the cache already had. */
-  readonly onCached: () => void;
+  readonly onCached: (isGlance: boolean) => void;
 }
 
 /** Evaluates choices of groups on held-out windows. */
@@ -68,7 +70,7 @@ export function openSearchEvaluator(request: EvaluatorRequest): SearchEvaluator 
     evaluated.add(key);
     const known = cache.get(key);
     if (known !== undefined) {
-      request.onCached();
+      request.onCached(key.startsWith('glance'));
       return known;
     }
     bench ??= openBench(request);
@@ -79,9 +81,13 @@ export function openSearchEvaluator(request: EvaluatorRequest): SearchEvaluator 
   return {
     evaluated,
     simulate: (choices) =>
-      cached(`simulation ${describeChoices(choices)}`, (open) => simulate(open, request, choices)),
+      cached(keyOf('simulation', choices), (open) => simulate(open, request, choices)),
+    glance: (choices) =>
+      cached(keyOf('glance', choices), (open) =>
+        simulate(open, request, choices, request.glanceStride),
+      ),
     measure: (choices) =>
-      cached(`artifact ${describeChoices(choices)}`, (open) => measure(open, request, choices)),
+      cached(keyOf('artifact', choices), (open) => measure(open, request, choices)),
     close: async () => {
       const open = await bench?.catch(() => undefined);
       await open?.judge.close();
@@ -131,15 +137,16 @@ async function simulate(
   bench: Bench,
   request: EvaluatorRequest,
   choices: readonly GroupChoice[],
+  stride = 1,
 ): Promise<SearchFigures> {
   bench.switched ??= await openSwitched(bench, request);
   const { inputs, switches } = bench.switched;
   const data = Uint8Array.from(choices, (choice) => Number(choice === 'planned'));
   const value = { dataType: 'bool', dims: [data.length], data } as const;
-  return runWindows(bench, request, (sample, hints) => {
-    const own = inputs.filter(({ name }) => name !== switches);
-    return new Map([...makeFeeds(own, sample, hints), [switches, value]]);
-  });
+  const own = inputs.filter(({ name }) => name !== switches);
+  const feedsOf: MakeFeeds = (sample, hints) =>
+    new Map([...makeFeeds(own, sample, hints), [switches, value]]);
+  return runWindows(bench, request, feedsOf, stride);
 }
 
 async function openSwitched(
@@ -189,16 +196,21 @@ async function withQuantized<T>(
   }
 }
 
+type MakeFeeds = (sample: Sample, hints: FeedHints) => Feeds;
+
 async function runWindows(
   { judge, output }: Bench,
   { source, dataset, onWindow }: EvaluatorRequest,
-  feedsOf: (sample: Sample, hints: ReturnType<typeof feedHints>) => Feeds,
+  feedsOf: MakeFeeds,
+  stride = 1,
 ): Promise<SearchFigures> {
   const hints = feedHints(source.model);
   let sums = NO_LOGIT_SUMS;
   let index = 0;
   for await (const sample of dataset.samples('heldOut')) {
-    const found = await judge.compare({ index: index++, feeds: feedsOf(sample, hints), output });
+    const window = index++;
+    if (window % stride !== 0) continue;
+    const found = await judge.compare({ index: window, feeds: feedsOf(sample, hints), output });
     sums = mergeLogitSums(sums, found);
     onWindow();
   }
@@ -237,7 +249,10 @@ function findLogits(outputs: readonly SessionValue[], dataset: Dataset): string 
   );
 }
 
-function describeChoices(choices: readonly GroupChoice[]): string {
+function keyOf(
+  kind: 'simulation' | 'glance' | 'artifact',
+  choices: readonly GroupChoice[],
+): string {
   const letters = { planned: 'p', 'weight-only': 'w', float: 'f' } as const;
-  return choices.map((choice) => letters[choice]).join('');
+  return `${kind} ${choices.map((choice) => letters[choice]).join('')}`;
 }

@@ -16,7 +16,6 @@ import {
 import { describeSearch, type SearchFile } from '../quantize/search/search-file.ts';
 import {
   findSearchGroups,
-  type GroupChoice,
   hasIntegerActivations,
   type SearchGroup,
 } from '../quantize/search/search-group.ts';
@@ -31,6 +30,9 @@ import { VERSION } from './version.ts';
 /** Held-out windows of text that a search runs; other samples are smaller, and more are needed. */
 const TEXT_WINDOWS = 8;
 const OTHER_WINDOWS = 256;
+
+/** Groups are put in order on every fourth window, as long as that leaves two. */
+const GLANCE_STRIDE = 4;
 
 /** Shares of the groups that fall back at the points of a curve without a budget. */
 const CURVE_SHARES = [0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1] as const;
@@ -67,20 +69,15 @@ export async function searchPlan(
   const { budget } = request;
   const groups = findSearchGroups(plan);
   const count = groups.filter(hasIntegerActivations).length;
-  const evaluations = count + Math.ceil(Math.log2(Math.max(count, 1))) + 3;
-  return withEvaluator({ source, plan, groups, evaluations }, request, reporter, async (bench) => {
+  const full = Math.ceil(Math.log2(Math.max(count, 1))) + 3;
+  const expected = { full, glances: count + 1 };
+  return withEvaluator({ source, plan, groups, expected }, request, reporter, async (bench) => {
     const outcome = await searchBudget(groups, bench.evaluator, (figures) => {
       requireFigures(budget, figures);
       return meetsBudget(budget, figures);
     });
     if (!outcome.met) throw notMet(budget, outcome);
-    const chosen = chooseSchemes(
-      source.model,
-      plan,
-      groups,
-      outcome.choices,
-      reasonsOf(groups, outcome),
-    );
+    const chosen = chooseSchemes(source.model, plan, groups, outcome.choices);
     const { data, evaluator } = bench;
     const evaluated = evaluator.evaluated.size;
     const recipe = plan.recipe.name;
@@ -111,11 +108,10 @@ export async function rankSensitivity(
     );
   }
   const counts = [...new Set(CURVE_SHARES.map((share) => Math.ceil(share * count)))];
-  const evaluations = count + counts.length;
-  return withEvaluator({ source, plan, groups, evaluations }, place, reporter, async (bench) => {
-    const { simulate, evaluated } = bench.evaluator;
-    const nothing = groups.map((): GroupChoice => 'weight-only');
-    const ranking = await rankGroups(groups, simulate, await simulate(nothing));
+  const expected = { full: counts.length, glances: count + 1 };
+  return withEvaluator({ source, plan, groups, expected }, place, reporter, async (bench) => {
+    const { simulate, glance, evaluated } = bench.evaluator;
+    const ranking = await rankGroups(groups, glance);
     const curve: CurvePoint[] = [];
     for (const fallen of counts) {
       const choices = fallBack(groups, ranking, fallen, 'weight-only');
@@ -137,14 +133,14 @@ interface Bench {
 async function withEvaluator<T>(
   request: SearchedModel & {
     readonly groups: readonly SearchGroup[];
-    /** How many are expected, for the progress. */
-    readonly evaluations: number;
+    /** Evaluations that are expected, for the progress. */
+    readonly expected: { readonly full: number; readonly glances: number };
   },
   { choice, cacheFolder }: SearchPlace,
   reporter: Reporter,
   use: (bench: Bench) => Promise<T>,
 ): Promise<T> {
-  const { source, plan, groups, evaluations } = request;
+  const { source, plan, groups, expected } = request;
   const dataset = await openWindows(choice, source);
   const windows = await dataset.count('heldOut');
   const sha256 = dataset.hash;
@@ -156,8 +152,10 @@ async function withEvaluator<T>(
     data: { sha256, windows },
   };
   const cache = await openSearchCache(cacheFolder, identity);
+  const glanceStride = Math.max(1, Math.min(GLANCE_STRIDE, Math.floor(windows / 2)));
+  const glanced = Math.ceil(windows / glanceStride);
   // The source's own run counts as one more.
-  let total = (evaluations + 1) * windows;
+  let total = (expected.full + 1) * windows + expected.glances * glanced;
   let done = 0;
   const progress = (): void =>
     reporter.progress({ task: 'search', done, total: Math.max(done, total), unit: 'windows' });
@@ -166,13 +164,14 @@ async function withEvaluator<T>(
     plan,
     groups,
     dataset,
+    glanceStride,
     cache,
     onWindow: () => {
       done++;
       progress();
     },
-    onCached: () => {
-      total -= windows;
+    onCached: (isGlance) => {
+      total -= isGlance ? glanced : windows;
     },
   });
   try {
@@ -209,16 +208,6 @@ function requireFigures(budget: SearchBudget, figures: SearchFigures): void {
       '--max-perplexity-ratio: the held-out samples are no text. Use --max-kl or --max-drop.',
     );
   }
-}
-
-function reasonsOf(groups: readonly SearchGroup[], { ranking }: SearchOutcome): readonly string[] {
-  const positions = new Map(ranking.map(({ group }, index) => [group, index + 1]));
-  return groups.map((_, index) => {
-    const position = positions.get(index);
-    return position === undefined
-      ? 'search'
-      : `search: sensitivity ${position} of ${ranking.length}`;
-  });
 }
 
 function notMet(budget: SearchBudget, { figures }: SearchOutcome): GateFailedError {

@@ -5,6 +5,8 @@ import {
   addDataOptions,
   addWriteOptions,
   type DataOptions,
+  parseCount,
+  parseLimit,
   type WriteOptions,
 } from '../options.ts';
 import { withTerminal } from '../with-terminal.ts';
@@ -13,6 +15,10 @@ interface QuantizeOptions extends WriteOptions, DataOptions {
   readonly recipe?: string;
   readonly calibration?: string;
   readonly activations?: (typeof ACTIVATION_TYPES)[number];
+  readonly maxKl?: number;
+  readonly maxDrop?: string;
+  readonly maxPerplexityRatio?: number;
+  readonly searchSamples?: number;
 }
 
 /** Adds `autoglm quantize`. */
@@ -28,11 +34,16 @@ export function registerQuantize(program: Command): void {
         ACTIVATION_TYPES,
       ),
     )
+    .option('--max-kl <nats>', 'search the cheapest plan whose KL stays below', parseLimit)
+    .option('--max-drop <points>', 'the same for the loss of top-1, such as 0.5%')
+    .option('--max-perplexity-ratio <x>', 'the same for perplexity, after / before', parseLimit)
+    .option('--search-samples <count>', 'held-out windows of a search', parseCount)
     .addHelpText(
       'after',
       `
 Examples:
   $ autoglm quantize model.onnx --data calibration/text -o out
+  $ autoglm quantize model.onnx --data calibration/text -o out --max-kl 0.02
   $ autoglm quantize model.onnx --recipe w8a16 -o out --dry-run`,
     );
   addWriteOptions(addDataOptions(command)).action(

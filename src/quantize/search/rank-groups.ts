@@ -22,8 +22,8 @@ export type Evaluate = (choices: readonly GroupChoice[]) => Promise<SearchFigure
 export async function rankGroups(
   groups: readonly SearchGroup[],
   evaluate: Evaluate,
-  baseline: SearchFigures,
 ): Promise<readonly GroupSensitivity[]> {
+  const baseline = await evaluate(groups.map(() => 'weight-only'));
   const ranking: GroupSensitivity[] = [];
   for (const [group, own] of groups.entries()) {
     if (!hasIntegerActivations(own)) continue;

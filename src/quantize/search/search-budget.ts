@@ -2,10 +2,12 @@ import type { SearchFigures } from './budget.ts';
 import { type Evaluate, fallBack, type GroupSensitivity, rankGroups } from './rank-groups.ts';
 import { type GroupChoice, hasIntegerActivations, type SearchGroup } from './search-group.ts';
 
-/** The two ways in which a search measures. */
+/** The ways in which a search measures. */
 export interface SearchMeasurements {
   /** Fast: INT8 activations switched on and off in one loaded model. Knows no `float`. */
   readonly simulate: Evaluate;
+  /** The same on some of the windows: enough to put groups in order. */
+  readonly glance: Evaluate;
   /** The artifact itself, built and run. */
   readonly measure: Evaluate;
 }
@@ -33,7 +35,8 @@ export interface SearchOutcome {
 /**
  * Finds the choice with the most INT8 activations that `holds`: as few groups as possible, the most
  * sensitive per weight first, become weight-only. With n groups it takes at most
- * `n + ceil(log2 n) + 3` evaluations, the last of them of the artifact itself. Where the artifact
+ * `n + ceil(log2 n) + 4` evaluations, of which the `n + 1` behind the order run on a few windows
+ * only, and the last is of the artifact itself. Where the artifact
  * misses what the simulation promised, groups are given up in steps of 1, 2, 4 ... until it holds. If
  * weight-only groups do not hold either, they become float in the same manner.
  */
@@ -63,7 +66,7 @@ export async function searchBudget(
   const baseline = await at(nothing, count > 0 ? 'simulation' : 'artifact');
   if (!holds(baseline.figures)) return searchFloat(search, [], curve);
   if (count === 0) return outcome(true, baseline, [], curve);
-  const ranking = await rankGroups(groups, measurements.simulate, baseline.figures);
+  const ranking = await rankGroups(groups, measurements.glance);
   let kept = await bisect(0, count, async (middle) =>
     holds((await at(fallBack(groups, ranking, middle, 'weight-only'), 'simulation')).figures),
   );

@@ -40,6 +40,10 @@ function additive(costs: readonly Cost[], bias = 0) {
       calls.push({ kind: 'simulation', choices });
       return figures(klOf(choices));
     },
+    glance: async (choices: readonly GroupChoice[]) => {
+      calls.push({ kind: 'glance', choices });
+      return figures(klOf(choices));
+    },
     measure: async (choices: readonly GroupChoice[]) => {
       calls.push({ kind: 'artifact', choices });
       return figures(klOf(choices) + bias);
@@ -72,8 +76,8 @@ describe('searchBudget', () => {
     expect(found.figures.klNats).toBe(7);
     expect(found.met).toBe(true);
     expect(calls.at(-1)).toEqual({ kind: 'artifact', choices: found.choices });
-    // All, none, three alone, one step of the bisection, one proof.
-    expect(calls).toHaveLength(1 + 1 + 3 + 1 + 1);
+    // All, none; none and three alone at a glance; one step of the bisection, one proof.
+    expect(calls).toHaveLength(2 + 4 + 1 + 1);
   });
 
   it('measures two points and ranks nothing when the plan holds as it is', async () => {
@@ -124,13 +128,13 @@ describe('searchBudget', () => {
       figures(choices[1] === 'planned' ? null : klOf(choices));
     const found = await searchBudget(
       groupsOf(costs),
-      { simulate: evaluate, measure: evaluate },
+      { simulate: evaluate, glance: evaluate, measure: evaluate },
       within(1),
     );
     expect(found.choices).toEqual(['planned', 'weight-only']);
   });
 
-  it('holds its budget with the fewest groups of its order, in n + ceil(log2 n) + 3 evaluations', async () => {
+  it('holds its budget with the fewest groups of its order, in n + ceil(log2 n) + 4 evaluations', async () => {
     const cost = fc.record({
       activation: fc.integer({ min: 0, max: 1000 }),
       weight: fc.constant(0),
@@ -146,7 +150,7 @@ describe('searchBudget', () => {
           const found = await searchBudget(groups, measurements, within(budget));
           expect(found.met).toBe(true);
           expect(klOf(found.choices)).toBeLessThanOrEqual(budget);
-          const limit = costs.length + Math.ceil(Math.log2(costs.length)) + 3;
+          const limit = costs.length + Math.ceil(Math.log2(costs.length)) + 4;
           expect(calls.length).toBeLessThanOrEqual(limit);
           const fallen = found.choices.filter((choice) => choice === 'weight-only').length;
           if (fallen === 0) return;
