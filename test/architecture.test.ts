@@ -82,6 +82,14 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
 /** Folders that must run in a browser one day. */
 const WITHOUT_NODE = ['errors', 'ir', 'numerics', 'ops', 'passes', 'formats', 'quantize'];
 
+/** The one list of each kind of part, and the type by which a part is known. */
+const LISTS: readonly { folder: string; type: string; list: string }[] = [
+  { folder: 'runners', type: 'Runner', list: 'RUNNERS' },
+  { folder: 'calibrate/ranges', type: 'RangeMethod', list: 'RANGE_METHODS' },
+  { folder: 'passes', type: 'Pass', list: 'PASSES' },
+  { folder: 'ops', type: 'OpSpec', list: 'OPS' },
+];
+
 interface Import {
   readonly from: string;
   readonly specifier: string;
@@ -131,6 +139,36 @@ function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
   );
 }
 
+/** Names of the exported constants of a file that are declared as a `type` or an array of it. */
+function constantsOf(source: ts.SourceFile, type: string): string[] {
+  return source.statements
+    .filter(ts.isVariableStatement)
+    .filter(({ modifiers }) => modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword))
+    .flatMap(({ declarationList }) => [...declarationList.declarations])
+    .filter((declaration) =>
+      [type, `readonly ${type}[]`].includes(declaration.type?.getText() ?? ''),
+    )
+    .map(({ name }) => name.getText());
+}
+
+function sourceOf(path: string): ts.SourceFile {
+  const source = sources.get(join(src, path));
+  if (source === undefined) throw new Error(`src/${path} is missing`);
+  return source;
+}
+
+/** Names that the array literal of a constant lists, spread or not. */
+function elementsOf(source: ts.SourceFile, constant: string): string[] {
+  for (const statement of source.statements.filter(ts.isVariableStatement)) {
+    for (const { name, initializer } of statement.declarationList.declarations) {
+      if (name.getText() !== constant || initializer === undefined) continue;
+      if (!ts.isArrayLiteralExpression(initializer)) continue;
+      return initializer.elements.map((element) => element.getText().replace(/^\.{3}/, ''));
+    }
+  }
+  throw new Error(`${source.fileName} has no list ${constant}`);
+}
+
 describe('architecture', () => {
   it('imports point one way between the folders of src/', () => {
     const violations: string[] = [];
@@ -157,6 +195,34 @@ describe('architecture', () => {
       .filter((source) => WITHOUT_NODE.includes(folderOf(source.fileName)))
       .flatMap(importsOf)
       .filter(({ specifier }) => specifier.startsWith('node:'))
+      .map(({ from, specifier }) => `${relative(root, from)} imports ${specifier}`);
+    expect(violations).toEqual([]);
+  });
+
+  it.each(LISTS)('$list names every $type of src/$folder', ({ folder, type, list }) => {
+    const index = sourceOf(join(folder, 'index.ts'));
+    const parts = [...sources.values()]
+      .filter(({ fileName }) => dirname(fileName) === join(src, folder))
+      .filter((source) => source !== index)
+      .flatMap((source) => constantsOf(source, type));
+    expect(parts).not.toEqual([]);
+    expect(elementsOf(index, list).sort()).toEqual(parts.sort());
+  });
+
+  it('the command line registers every file of src/cli/commands', () => {
+    const registered = importsOf(sourceOf('cli/main.ts'))
+      .filter(({ specifier }) => specifier.startsWith('./commands/'))
+      .map(({ specifier }) => specifier.replace('./commands/', ''));
+    expect(registered.sort()).toEqual(readdirSync(join(src, 'cli', 'commands')).sort());
+  });
+
+  it('commands load their workflow only when they run: help is quick', () => {
+    const light = ['choices.ts', 'version.ts'];
+    const violations = [...sources.values()]
+      .filter((source) => folderOf(source.fileName) === 'cli')
+      .flatMap(importsOf)
+      .filter(({ specifier, typeOnly }) => specifier.includes('/workflows/') && !typeOnly)
+      .filter(({ specifier }) => !light.some((name) => specifier.endsWith(name)))
       .map(({ from, specifier }) => `${relative(root, from)} imports ${specifier}`);
     expect(violations).toEqual([]);
   });

@@ -33,6 +33,8 @@ export function createProgram(): Command {
     .version(VERSION)
     .addHelpText('after', EXAMPLES)
     .configureHelp({ helpWidth: 80 })
+    // Without it `calibrate merge a b -o out` gives -o to calibrate, which has one of its own.
+    .enablePositionalOptions()
     // main prints errors, all in one form.
     .configureOutput({ outputError: () => {} })
     .exitOverride();
