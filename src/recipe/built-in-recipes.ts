@@ -39,4 +39,40 @@ head: weight-only
 #   - { match: 'layers\\.0\\.', scheme: float }
 rules: []
 `,
+  'w4a16-g32': `# 4-bit weights, one scale for 32 input features: 5 bits a weight. Rounded by GPTQ, which needs
+# calibration data; "rounding: rtn" needs none and loses several times more.
+name: w4a16-g32
+description: >-
+  4-bit weights in blocks of 32, rounded by GPTQ; activations stay float. Head and token table
+  are INT8.
+weights: { bits: 4, granularity: block, blockSize: 32, symmetric: true, rounding: gptq }
+activations: { bits: float, dtype: float32 }
+embedding: int8
+head: weight-only
+rules: []
+`,
+  'w4a16-g64': `# 4-bit weights, one scale for 64 input features: 4.5 bits a weight. Rounded by GPTQ, which needs
+# calibration data; "rounding: rtn" needs none and loses several times more.
+name: w4a16-g64
+description: >-
+  4-bit weights in blocks of 64, rounded by GPTQ; activations stay float. Head and token table
+  are INT8.
+weights: { bits: 4, granularity: block, blockSize: 64, symmetric: true, rounding: gptq }
+activations: { bits: float, dtype: float32 }
+embedding: int8
+head: weight-only
+rules: []
+`,
+  'w4a16-g128': `# 4-bit weights, one scale for 128 input features: 4.25 bits a weight. Rounded by GPTQ, which needs
+# calibration data; "rounding: rtn" needs none and loses several times more.
+name: w4a16-g128
+description: >-
+  4-bit weights in blocks of 128, rounded by GPTQ; activations stay float. Head and token table
+  are INT8.
+weights: { bits: 4, granularity: block, blockSize: 128, symmetric: true, rounding: gptq }
+activations: { bits: float, dtype: float32 }
+embedding: int8
+head: weight-only
+rules: []
+`,
 };

@@ -27,6 +27,7 @@ import { createWeightWorkerPool, type WeightWorkerPool } from '../workers/weight
 import { namesWithColon, onnxruntimeTableFiles, tensorrtCacheFile } from './calibration-tables.ts';
 import { checkArtifact } from './check-artifact.ts';
 import { CHECK_FILES, writeCheck } from './check-into.ts';
+import { collectMoments } from './collect-moments.ts';
 import { engineShapes, parseShapes } from './engine-shapes.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
@@ -85,7 +86,9 @@ export async function exportInto(
   try {
     const context = { folder, scratch, request, plan, workers };
     const written =
-      target === 'tensorrt' ? await exportTensorrt(context, reporter) : await exportOnnx(context);
+      target === 'tensorrt'
+        ? await exportTensorrt(context, reporter)
+        : await exportOnnx(context, reporter);
     const companions = await copyCompanions(source, folder);
     const dataset = await openData(choice, source);
     const check = await checkArtifact(
@@ -178,13 +181,22 @@ async function exportTensorrt(context: ExportContext, reporter: Reporter): Promi
   };
 }
 
-async function exportOnnx({ folder, request, plan, workers }: ExportContext): Promise<Written> {
-  const name = join('onnx', onnxFileName('q8'));
+async function exportOnnx(
+  { folder, request, plan, workers }: ExportContext,
+  reporter: Reporter,
+): Promise<Written> {
+  const { source, choice } = request;
+  const isInt4 = plan.layers.some(({ scheme }) => scheme === 'w4a16');
+  const name = join('onnx', onnxFileName(isInt4 ? 'q4' : 'q8'));
   await mkdir(join(folder, 'onnx'), { recursive: true });
-  await saveModel(
-    applyQuantization(request.source.model, plan, { kernel: workers }),
-    join(folder, name),
-  );
+  const moments = await collectMoments({ source, plan, choice }, reporter);
+  try {
+    const { read } = moments;
+    const options = { kernel: workers, ...(read !== undefined && { moments: read }) };
+    await saveModel(applyQuantization(source.model, plan, options), join(folder, name));
+  } finally {
+    await moments.close();
+  }
   const written = await openModelOnDisk(join(folder, name));
   return {
     artifact: name,

@@ -31,7 +31,9 @@ const manifestSchema = z.strictObject({
   recipe: z.string(),
   layers: z.strictObject({
     w8a8: z.int(),
+    'w8a8-dynamic': z.int().default(0),
     w8a16: z.int(),
+    w4a16: z.int().default(0),
     float: z.int(),
   }),
   /** Linear layers left in float, and why. */

@@ -137,6 +137,7 @@ function quantizeStage(
           recipe: chosen,
           calibration,
           data: { path: config.data, sha256: calibration.data.sha256 },
+          choice,
           search,
         },
         reporter,
@@ -163,7 +164,7 @@ function exportStage(
           calibration: await readCalibration(from.calibration, from.source),
           target: target.target,
           shape: target.shape,
-          choice: { data: config.data, seed: config.calibrate.seed, ...heldOut(config) },
+          choice: { data: config.data, ...config.calibrate, ...heldOut(config) },
         },
         reporter,
       );

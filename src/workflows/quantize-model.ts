@@ -9,6 +9,7 @@ import { ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from '../quantize/lowering.ts
 import { quantizationFile, serializeQuantizationFile } from '../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { SEARCH_NAME, type SearchFile } from '../quantize/search/search-file.ts';
+import type { ReadInputMoments } from '../quantize/weights/input-moments.ts';
 import { builtInRecipe, parseRecipe } from '../recipe/load.ts';
 import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
 import { findOnnxruntime } from '../runners/onnxruntime-package.ts';
@@ -16,11 +17,14 @@ import { openModel, saveModel } from '../storage/model-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
 import { auditFile } from './audit-file.ts';
+import { collectMoments } from './collect-moments.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
+import type { DataChoice } from './open-data.ts';
 import { type PlannedModel, planModel } from './plan-model.ts';
 import type { Reporter } from './progress.ts';
 import { type SearchRequest, searchPlan } from './search-plan.ts';
+import { verifySmoothing } from './verify-smoothing.ts';
 
 /** Names of what {@link quantizeInto} writes besides companions and external data. */
 export const QUANTIZED_FILES = {
@@ -36,6 +40,8 @@ export interface QuantizeRequest {
   readonly calibration: CalibrationFile | undefined;
   /** The data that the ranges come from, for the manifest. */
   readonly data?: { readonly path: string; readonly sha256: string } | undefined;
+  /** The data that 4-bit weights are rounded by; needed by recipes that do so. */
+  readonly choice?: DataChoice | undefined;
   /** A budget to search for; the plan is then the recipe's only where that holds. */
   readonly search?: SearchRequest | undefined;
 }
@@ -86,11 +92,17 @@ export async function quantizeInto(
   request: QuantizeRequest,
   reporter: Reporter,
 ): Promise<QuantizeResult> {
-  const { source, recipe, data } = request;
+  const { source, recipe, choice } = request;
   const { plan, ranges, search } = await planWithin(request, reporter);
+  if (plan.smoothing !== undefined) await verifySmoothing(source, plan.smoothing, choice);
   const path = join(folder, QUANTIZED_FILES.model);
   const isFloat16 = recipe.activations.dtype === 'float16';
-  await saveQuantized(source.model, plan, path, isFloat16);
+  const moments = await collectMoments({ source, plan, choice }, reporter);
+  try {
+    await saveQuantized(source.model, plan, path, { isFloat16, moments: moments.read });
+  } finally {
+    await moments.close();
+  }
   const companions = await copyCompanions(source, folder);
   await writeFileAtomic(
     join(folder, QUANTIZED_FILES.plan),
@@ -109,7 +121,7 @@ export async function quantizeInto(
       target: isFloat16 ? 'tensorrt' : 'onnxruntime',
       artifact: QUANTIZED_FILES.model,
       source,
-      data,
+      data: request.data ?? moments.data,
       recipe: recipe.name,
       layers: plan.totals.layers,
       excluded: excludedLayers(plan),
@@ -149,13 +161,15 @@ async function saveQuantized(
   source: Model,
   plan: QuantizationPlan,
   path: string,
-  isFloat16: boolean,
+  options: { readonly isFloat16: boolean; readonly moments: ReadInputMoments | undefined },
 ): Promise<void> {
+  const { isFloat16, moments } = options;
   const workers = createWeightWorkerPool();
   try {
     const model = applyQuantization(source, plan, {
       lowering: isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING,
       kernel: workers,
+      ...(moments !== undefined && { moments }),
     });
     await saveModel(model, path);
   } finally {

@@ -6,9 +6,9 @@ import { planQuantization } from '../quantize/plan.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import type { ActivationRange } from '../quantize/quantization-plan.ts';
 import { budgetOf } from '../quantize/search/budget-options.ts';
-import { parseSearchFile, SEARCH_NAME } from '../quantize/search/search-file.ts';
+import { SEARCH_NAME } from '../quantize/search/search-file.ts';
 import { defaultScheme, type Recipe } from '../recipe/recipe.ts';
-import { exists, writeThroughStaging } from '../storage/staging-folder.ts';
+import { writeThroughStaging } from '../storage/staging-folder.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
 import { readManifest } from './manifest.ts';
 import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
@@ -30,6 +30,7 @@ import {
   resolveRequest,
   type VerbOptions,
 } from './resolve-request.ts';
+import { searchBeside } from './search-beside.ts';
 import { type SearchOptions, searchedRecipe, searchRequestOf } from './search-request.ts';
 
 /** Options of `quantize`. */
@@ -78,7 +79,9 @@ export async function quantize(
         { options, source, recipe },
         reporter,
       );
-      return quantizeInto(folder, { source, recipe, calibration, data, search }, reporter);
+      const choice = options.data === undefined ? undefined : dataChoice(options, options.data);
+      const chosen = { source, recipe, calibration, data, choice, search };
+      return quantizeInto(folder, chosen, reporter);
     },
   );
   return { ...result, folder: output };
@@ -111,10 +114,7 @@ async function quantizeConfig(
 async function readQuantized(folder: string): Promise<QuantizeOutcome> {
   const path = join(folder, QUANTIZED_FILES.plan);
   const { plan } = parseQuantizationFile(await readFile(path, 'utf8'), path);
-  const searchPath = join(folder, SEARCH_NAME);
-  const search = (await exists(searchPath))
-    ? parseSearchFile(await readFile(searchPath, 'utf8'), searchPath)
-    : undefined;
+  const search = await searchBeside(folder);
   return {
     schema: 'autoglm.quantize/1',
     folder,

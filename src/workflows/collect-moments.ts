@@ -1,0 +1,99 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { GramFile } from '../calibrate/activation-observer.ts';
+import { collectGrams } from '../calibrate/collect-grams.ts';
+import { elementsFromBytes } from '../calibrate/element-array.ts';
+import { UsageError } from '../errors.ts';
+import type { Model } from '../ir/model.ts';
+import { convertToFloat32 } from '../passes/convert-to-float32.ts';
+import { findLinears } from '../passes/find-linears.ts';
+import { runPasses } from '../passes/pass.ts';
+import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { applySmoothing } from '../quantize/smooth/apply-smoothing.ts';
+import type { InputMoments, ReadInputMoments } from '../quantize/weights/input-moments.ts';
+import { int4Settings } from '../recipe/recipe.ts';
+import { openOnnxruntimeObserver } from '../runners/observer.ts';
+import type { ModelOnDisk } from './model-identity.ts';
+import { type DataChoice, feedHints, openData } from './open-data.ts';
+import type { Reporter } from './progress.ts';
+
+/** Second moments on disk, for the time that weights are rounded. */
+export interface CollectedMoments {
+  /** Absent when the plan needs none. */
+  readonly read?: ReadInputMoments;
+  /** The data that they come from. */
+  readonly data?: { readonly path: string; readonly sha256: string };
+  /** Removes them. */
+  close(): Promise<void>;
+}
+
+/**
+ * Runs the calibration samples for the second moments that a plan's 4-bit layers are rounded by; does
+ * nothing when there are no such layers. Throws UsageError when they are needed and no data was chosen.
+ */
+export async function collectMoments(
+  request: {
+    readonly source: ModelOnDisk;
+    readonly plan: QuantizationPlan;
+    readonly choice: DataChoice | undefined;
+  },
+  reporter: Reporter,
+): Promise<CollectedMoments> {
+  const { source, plan, choice } = request;
+  const planned = plan.layers.filter(({ scheme }) => scheme === 'w4a16');
+  const { rounding } = int4Settings(plan.recipe);
+  if (planned.length === 0 || rounding === 'rtn') return { close: async () => {} };
+  if (choice === undefined) {
+    throw new UsageError(
+      `recipe ${plan.recipe.name}: rounding "${rounding}" needs calibration data (got none). Give ` +
+        '--data <folder>, or a recipe file with weights.rounding "rtn".',
+    );
+  }
+  const dataset = await openData(choice, source);
+  const model = sourceOfWeights(source.model, plan);
+  const folder = await mkdtemp(join(tmpdir(), 'autoglm-moments-'));
+  const close = () => rm(folder, { recursive: true, force: true });
+  try {
+    const files = await collectGrams({
+      model,
+      widths: widthsOf(model, new Set(planned.map(({ name }) => name))),
+      dataset,
+      openObserver: openOnnxruntimeObserver,
+      hints: feedHints(source.model),
+      folder,
+      onProgress: ({ done, total, rssBytes: memoryBytes }) =>
+        reporter.progress({ task: 'second moments', done, total, unit: 'samples', memoryBytes }),
+    });
+    const data = { path: choice.data, sha256: dataset.hash };
+    return { read: (input) => readMoments(input, files), data, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The float32 model whose weights are rounded. */
+function sourceOfWeights(model: Model, { smoothing }: QuantizationPlan): Model {
+  const twin = runPasses(model, [convertToFloat32]);
+  return smoothing === undefined ? twin : applySmoothing(twin, smoothing);
+}
+
+function widthsOf(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, number> {
+  return new Map(
+    findLinears(model)
+      .filter(({ name }) => names.has(name))
+      .map(({ input, inFeatures }) => [input, inFeatures]),
+  );
+}
+
+async function readMoments(
+  input: string,
+  files: ReadonlyMap<string, GramFile>,
+): Promise<InputMoments> {
+  const file = files.get(input);
+  if (file === undefined) throw new UsageError(`${input}: calibration saw no value of it.`);
+  const { width, rowCount, path } = file;
+  const gram = elementsFromBytes('float32', await readFile(path)) as Float32Array;
+  return { width, rowCount, gram };
+}
