@@ -30,7 +30,7 @@ const scaleSchema = z.strictObject({
 });
 
 /** Schema of `calibration.json`. */
-export const CALIBRATION_SCHEMA = z.strictObject({
+const CALIBRATION_SCHEMA = z.strictObject({
   schema: z.literal(VERSION),
   model: z.strictObject({ sha256 }),
   data: z.strictObject({ sha256 }),
@@ -39,6 +39,14 @@ export const CALIBRATION_SCHEMA = z.strictObject({
   scales: z.record(z.string(), z.strictObject({ int8: scaleSchema, uint8: scaleSchema })),
   tensors: z.record(z.string(), STATISTICS_RECORD),
 });
+
+/** Returns the JSON Schema (draft 2020-12) of `calibration.json`. */
+export function calibrationJsonSchema(): Record<string, unknown> {
+  return {
+    title: 'autoglm calibration',
+    ...z.toJSONSchema(CALIBRATION_SCHEMA, { io: 'input', target: 'draft-2020-12' }),
+  };
+}
 
 /** Settings that change what is seen or the scales made of it. */
 export type CalibrationOptions = Readonly<z.infer<typeof optionsSchema>>;

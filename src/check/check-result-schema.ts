@@ -169,7 +169,10 @@ export const CHECK_RESULT_SCHEMA: z.ZodType<CheckResult> = z.strictObject({
 
 /** Returns the JSON Schema (draft 2020-12) of `check.json`. */
 export function checkResultJsonSchema(): Record<string, unknown> {
-  return z.toJSONSchema(CHECK_RESULT_SCHEMA) as Record<string, unknown>;
+  return {
+    title: 'autoglm check',
+    ...z.toJSONSchema(CHECK_RESULT_SCHEMA, { io: 'input', target: 'draft-2020-12' }),
+  };
 }
 
 /**

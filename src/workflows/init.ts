@@ -24,6 +24,7 @@ quantize:
 
 check:
   device: auto                 # auto | cpu | webgpu | cuda | tensorrt
+  # latency: false             # leaves the timing out
   gates:                       # a gate that fails ends with exit code 3
     maxTop1Drop: 1.2%          # points of next-token or class accuracy
     maxPerplexityRatio: 1.02

@@ -47,7 +47,7 @@ const tensorsSchema = z.strictObject({
   labels: z.string().optional().describe('Name of the array that holds classes.'),
 });
 
-/** The grammar of `dataset.yaml`; `z.toJSONSchema` gives editors theirs. */
+/** The grammar of `dataset.yaml`. */
 export const datasetSchema: z.ZodType<DatasetDescription> = z.discriminatedUnion('kind', [
   textSchema,
   imagesSchema,
@@ -62,6 +62,14 @@ export type ImagesDescription = z.output<typeof imagesSchema>;
 type TensorsDescription = z.output<typeof tensorsSchema>;
 /** What `dataset.yaml` says, defaults filled in. */
 export type DatasetDescription = TextDescription | ImagesDescription | TensorsDescription;
+
+/** Returns the JSON Schema (draft 2020-12) of `dataset.yaml`, for editors. */
+export function datasetJsonSchema(): Record<string, unknown> {
+  return {
+    title: 'autoglm data set',
+    ...z.toJSONSchema(datasetSchema, { io: 'input', target: 'draft-2020-12' }),
+  };
+}
 
 const kindSchema = z.looseObject({ kind: z.enum(['text', 'images', 'tensors']) });
 
