@@ -98,8 +98,11 @@ function makePart(
   });
   const boundary = [...crossing.keys()].filter(own);
   const typed = (name: string): ValueInfo => {
-    const dataType = facts.of(graph).get(name)?.dataType;
-    return dataType === undefined ? { name } : { name, type: { kind: 'tensor', dataType } };
+    const { dataType, shape } = facts.of(graph).get(name) ?? {};
+    if (dataType === undefined) return { name };
+    // Of the shape only the rank, which fusions ask for: a wrong size would be refused at run time.
+    const rank = shape?.map(() => undefined);
+    return { name, type: { kind: 'tensor', dataType, ...(rank && { shape: rank }) } };
   };
   const entering = [...crossing].filter(([, readers]) => readers.has(part)).map(([name]) => name);
   const tapped = tapValues(
