@@ -1,6 +1,7 @@
 import { UnsupportedError } from '../../errors.ts';
 import { editGraph, nameMaker } from '../../ir/edit.ts';
-import type { Model, Node } from '../../ir/model.ts';
+import { indexUses } from '../../ir/index-uses.ts';
+import type { Graph, Model, Node } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import type { LinearLayer } from '../../passes/linear-layer.ts';
 import { findSmoothingSites } from './find-sites.ts';
@@ -110,7 +111,17 @@ function rewrite(
   }
   for (const [node, next] of changed) replace.set(node, [next]);
   const edited = editGraph(graph, { replace, addInitializers: added });
-  return { ...model, graph: edited };
+  return { ...model, graph: withoutUnread(edited, vectors) };
+}
+
+/** Drops the vectors that have lost their last reader. */
+function withoutUnread(graph: Graph, vectors: readonly VectorWork[]): Graph {
+  const { uses, outputs } = indexUses(graph);
+  const inputs = new Set(graph.inputs.map(({ name }) => name));
+  const unread = vectors
+    .map(({ fold }) => fold.initializer)
+    .filter((name) => !uses.has(name) && !outputs.has(name) && !inputs.has(name));
+  return editGraph(graph, { removeInitializers: new Set(unread) });
 }
 
 function missing(name: string): never {

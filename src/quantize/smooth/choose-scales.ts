@@ -28,7 +28,7 @@ export function chooseScales(
   return x.map((magnitude, channel) => {
     if (!(magnitude > 0 && magnitude < Infinity && w[channel]! > 0)) return 1;
     const scale = magnitude ** alpha / w[channel]! ** (1 - alpha);
-    const rounded = process.env['POW2'] === '0' ? scale : 2 ** Math.round(Math.log2(scale));
+    const rounded = 2 ** Math.round(Math.log2(scale));
     return Math.min(Math.max(rounded, SMALLEST), LARGEST);
   });
 }

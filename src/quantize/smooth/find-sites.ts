@@ -106,7 +106,7 @@ function downSite(search: SiteSearch, block: FfnBlock): SmoothingSite | Obstacle
   const entry = entryOfDown(view, down);
   if ('reason' in entry) return entry;
   const { node, operands } = entry;
-  if (!isOp(node, 'Mul', 'Relu')) {
+  if (!isOp(node, 'Relu') && !(block.gated && isOp(node, 'Mul'))) {
     return { node: nodeLabel(node), reason: `a scale does not pass ${block.activation}` };
   }
   const traced = operands.map((value) => traceChannels(view, index, value, down.inFeatures, node));

@@ -1,4 +1,4 @@
-import type { Node } from '../../ir/model.ts';
+import type { Dim, Node } from '../../ir/model.ts';
 import type { AttentionBlock } from '../../passes/block.ts';
 import { type AttentionCore, collectAttention } from '../../passes/collect-attention.ts';
 import { type GraphView, isOp } from '../../passes/graph-view.ts';
@@ -144,14 +144,16 @@ function follow(
 function throughCore(
   view: GraphView,
   layout: ChannelLayout,
-  { form, heads, kvHeads, value: input, query }: AttentionCore,
+  core: AttentionCore,
   value: LinearLayer,
 ): ChannelLayout | undefined {
+  const { form, heads, kvHeads, value: input, query } = core;
   if (form === 'decomposed') {
     const [last] = layout.axes.slice(-1);
     const mixed = layout.axes.at(-2)?.every(({ stride }) => stride === undefined);
     return mixed && last?.every(({ stride }) => stride !== undefined) ? layout : undefined;
   }
+  if (layout.axes.length === 4) return repeatHeads(layout, view.facts(query).shape?.[1]);
   if (heads === undefined || kvHeads === undefined || heads % kvHeads !== 0) return undefined;
   if (layout.axes.length !== 3) return undefined;
   const channels = channelsAlongLastAxis(layout);
@@ -169,6 +171,18 @@ function throughCore(
     ],
   ];
   return { axes, first: isPacked ? (heads + kvHeads) * size : 0 };
+}
+
+/** [batch, KV heads, sequence, head size]: each head serves as many query heads as there are for one. */
+function repeatHeads(
+  { axes, first }: ChannelLayout,
+  queryHeads: Dim | undefined,
+): ChannelLayout | undefined {
+  const [batch, kvHeads, sequence, channels] = axes;
+  const count = kvHeads!.reduce((product, { size }) => product * Number(size), 1);
+  if (typeof queryHeads !== 'number' || queryHeads % count !== 0) return undefined;
+  const repeated = [...kvHeads!, { size: queryHeads / count, stride: 0 }];
+  return { axes: [batch!, repeated, sequence!, channels!], first };
 }
 
 function makeSite(

@@ -1,0 +1,159 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { toFloat32 } from '../calibrate/element-array.ts';
+import { feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
+import type { Sample } from '../calibrate/sample.ts';
+import { tapValues } from '../calibrate/tap-values.ts';
+import { AutoglmError } from '../errors.ts';
+import type { Model } from '../ir/model.ts';
+import { convertToFloat32 } from '../passes/convert-to-float32.ts';
+import { findBlocks } from '../passes/find-blocks.ts';
+import { findLinears } from '../passes/find-linears.ts';
+import { gatherBeforeCast } from '../passes/gather-before-cast.ts';
+import { runPasses } from '../passes/pass.ts';
+import { findEmbeddings } from '../quantize/find-embeddings.ts';
+import { applySmoothing } from '../quantize/smooth/apply-smoothing.ts';
+import type { PlannedSmoothing } from '../quantize/smooth/planned-smoothing.ts';
+import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
+import type { Feeds, TensorValue } from '../runners/runner.ts';
+import { saveModel } from '../storage/model-file.ts';
+import type { ModelOnDisk } from './model-identity.ts';
+import { type DataChoice, feedHints, openData } from './open-data.ts';
+
+/**
+ * Scales are powers of two, so folding changes nothing but float16 weights that become subnormal.
+ * What those few bits do grows from block to block; a fold that is wrong is off by a factor.
+ */
+const TOLERANCE = 1e-4;
+
+/** Tokens of the sample that is made up where there is no data. */
+const MADE_UP_LENGTH = 32;
+
+/** What the comparison of a folded model with its source gave. */
+export interface SmoothingCheck {
+  /** Values compared: the end of every block, and the outputs that no block makes. */
+  readonly values: number;
+  /** Largest difference, as a share of the largest magnitude of the same value. */
+  readonly largestDifference: number;
+}
+
+/**
+ * Runs the float model with the scales of a plan folded in, and without, on one calibration sample
+ * and compares the end of every block. Throws {@link AutoglmError} naming the first block that
+ * differs by more than rounding: a defect of autoglm, never of the model.
+ */
+export async function verifySmoothing(
+  source: ModelOnDisk,
+  smoothing: PlannedSmoothing,
+  choice: DataChoice | undefined,
+): Promise<SmoothingCheck> {
+  const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
+  const folded = applySmoothing(twin, smoothing);
+  const points = comparedValues(twin);
+  const names = points.map(({ value }) => value);
+  const inputs = feedInputs(twin.graph);
+  const sample = await someSample(source, twin, choice);
+  const feeds = makeFeeds(inputs, sample, feedHints(source.model));
+  const expected = await runTapped(twin, names, feeds);
+  const actual = await runTapped(folded, names, feeds);
+  let largestDifference = 0;
+  for (const { value, where } of points) {
+    const difference = relativeDifference(expected.get(value)!, actual.get(value)!);
+    if (!(difference <= TOLERANCE)) throw differs(where, value, difference);
+    largestDifference = Math.max(largestDifference, difference);
+  }
+  return { values: points.length, largestDifference };
+}
+
+function differs(where: string, value: string, difference: number): AutoglmError {
+  return new AutoglmError(
+    `smoothing: ${where} does not give the same after folding (got a difference of ` +
+      `${difference.toPrecision(3)} of the largest magnitude of ${value}, expected at most ` +
+      `${TOLERANCE}). This is a defect of autoglm: please report it, and use "smoothing: none".`,
+  );
+}
+
+interface ComparedValue {
+  readonly value: string;
+  readonly where: string;
+}
+
+/** The residual stream after every block, in order, then what the head makes. */
+function comparedValues(model: Model): readonly ComparedValue[] {
+  const points = findBlocks(model).map(
+    ({ output, name }): ComparedValue => ({ value: output, where: `block ${name}` }),
+  );
+  const heads = findLinears(model)
+    .filter(({ role }) => role === 'head')
+    .map(({ output, name }): ComparedValue => ({ value: output, where: `layer ${name}` }));
+  const seen = new Set<string>();
+  return [...points, ...heads].filter(({ value }) => !seen.has(value) && seen.add(value));
+}
+
+async function someSample(
+  source: ModelOnDisk,
+  model: Model,
+  choice: DataChoice | undefined,
+): Promise<Sample> {
+  if (choice === undefined) return madeUpSample(model);
+  const dataset = await openData(choice, source);
+  for await (const sample of dataset.samples('calibration')) return sample;
+  return madeUpSample(model);
+}
+
+/** Token ids spread over the vocabulary, or waves in [-1, 1] for inputs of fixed size. */
+function madeUpSample(model: Model): Sample {
+  const [table] = findEmbeddings(model, findLinears(model));
+  const vocabulary = table?.table.dims[0] ?? 2;
+  const values = new Map<string, TensorValue>();
+  for (const { name, dataType, dims } of feedInputs(model.graph)) {
+    const fixed = dims.slice(1).filter((dim) => typeof dim === 'number');
+    if (name.includes('input_ids') || name === 'ids') {
+      const ids = BigInt64Array.from({ length: MADE_UP_LENGTH }, (_, index) =>
+        BigInt((index * 7919) % vocabulary),
+      );
+      values.set(name, { dataType: 'int64', dims: [MADE_UP_LENGTH], data: ids });
+    } else if (dataType.startsWith('float') && fixed.length === dims.length - 1) {
+      const count = fixed.reduce((product, dim) => product * dim, 1);
+      const data = Float32Array.from({ length: count }, (_, index) => Math.sin(index));
+      values.set(name, { dataType: 'float32', dims: fixed, data });
+    }
+  }
+  return { index: 0, values };
+}
+
+async function runTapped(model: Model, names: readonly string[], feeds: Feeds): Promise<Feeds> {
+  const folder = await mkdtemp(join(tmpdir(), 'autoglm-smoothing-'));
+  try {
+    const path = join(folder, 'tapped.onnx');
+    await saveModel(tapValues(model, names), path, { referenceWeights: true });
+    const session = await onnxruntimeRunner.load(path, {
+      device: 'cpu',
+      optimization: 'disabled',
+      // Weights stay mapped from their file instead of being packed on the heap.
+      config: { 'session.disable_prepacking': '1' },
+    });
+    try {
+      return await session.run(feeds, names);
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Returns max|a - b| / max|a|; NaN where either is not finite. */
+function relativeDifference(expected: TensorValue, actual: TensorValue): number {
+  const a = toFloat32(expected);
+  const b = toFloat32(actual);
+  if (a.length !== b.length) return Number.NaN;
+  let magnitude = 0;
+  let difference = 0;
+  for (let index = 0; index < a.length; index++) {
+    magnitude = Math.max(magnitude, Math.abs(a[index]!));
+    difference = Math.max(difference, Math.abs(a[index]! - b[index]!));
+  }
+  return magnitude === 0 ? difference : difference / magnitude;
+}
