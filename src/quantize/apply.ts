@@ -18,6 +18,7 @@ import { declaredRank } from './value-types.ts';
 import type { ReadInputMoments } from './weights/input-moments.ts';
 import { int4Weights } from './weights/int4-weight.ts';
 import type { WriteContext } from './write-context.ts';
+import { writeDynamicLinear } from './write-dynamic-linear.ts';
 import { writeEmbedding } from './write-embedding.ts';
 import { type Int4Context, writeInt4 } from './write-int4.ts';
 import { writeLinear } from './write-linear.ts';
@@ -60,6 +61,7 @@ export function applyQuantization(
     lowering,
     kernel,
     activations: new Map(),
+    dynamicActivations: new Map(),
     weights: new Map(),
   };
   const settings = int4Settings(plan.recipe);
@@ -70,6 +72,7 @@ export function applyQuantization(
   for (const { planned, layer } of inNodeOrder(typed, layers, wanted)) {
     const form = linearForm(layer, planned.scheme, declaredRank(typed.graph, layer.input));
     if (planned.scheme === 'w4a16') writeInt4(context, int4, layer);
+    else if (form === 'DynamicQuantizeMatMul') writeDynamicLinear(context, layer);
     else if (form !== 'float') writeLinear(context, layer, form, planned.activation);
   }
   const graph = finishRewrite(context.rewrite, source.graph.valueInfo);

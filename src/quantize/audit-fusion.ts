@@ -5,6 +5,7 @@ import type { LinearForm, PlannedLayer, QuantizationPlan } from './quantization-
 /** Kernels that really compute with the integers of a form. */
 const FUSED_OPS: Readonly<Record<Exclude<LinearForm, 'float'>, readonly string[]>> = {
   MatMulIntegerToFloat: ['MatMulIntegerToFloat', 'QLinearMatMul', 'DynamicQuantizeMatMul'],
+  DynamicQuantizeMatMul: ['DynamicQuantizeMatMul', 'MatMulIntegerToFloat'],
   QGemm: ['QGemm', 'MatMulIntegerToFloat', 'QLinearMatMul'],
   MatMulNBits: ['MatMulNBits'],
 };

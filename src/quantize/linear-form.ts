@@ -13,6 +13,7 @@ export function linearForm(
   rank: number | undefined,
 ): LinearForm {
   if (scheme === 'float') return 'float';
-  if (scheme === 'w8a16') return 'MatMulNBits';
+  if (scheme === 'w8a8-dynamic') return 'DynamicQuantizeMatMul';
+  if (scheme === 'w8a16' || scheme === 'w4a16') return 'MatMulNBits';
   return layer.node.opType === 'Gemm' || rank === 2 ? 'QGemm' : 'MatMulIntegerToFloat';
 }

@@ -15,7 +15,7 @@ export interface Lowering {
   readonly symmetric: true | 'recipe';
   /** Scales are rounded to this type, in whichever type they are stored. */
   readonly scaleType: ScaleType | 'activations';
-  /** What weight-only layers and token tables become. */
+  /** What weight-only layers (4-bit ones stay 4-bit), dynamic ones and token tables become. */
   readonly weightOnly: 'int8' | 'float';
   /** Whether inputs of rank 2 need the bias-free Gemm, and transposes may stand behind a weight. */
   readonly shapedFor: 'onnxruntime' | 'tensorrt';
@@ -64,6 +64,6 @@ export const TENSORRT_TWIN_LOWERING: Lowering = {
 /** Returns the layers of a plan that a lowering writes as integers, in plan order. */
 export function integerLayers(plan: QuantizationPlan, lowering: Lowering): readonly PlannedLayer[] {
   return plan.layers.filter(
-    ({ scheme }) => scheme === 'w8a8' || (scheme === 'w8a16' && lowering.weightOnly === 'int8'),
+    ({ scheme }) => scheme === 'w8a8' || (scheme !== 'float' && lowering.weightOnly === 'int8'),
   );
 }

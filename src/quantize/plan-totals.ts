@@ -26,7 +26,13 @@ export function planTotals(
     linearBytesBefore: sum(linear.map((entry) => entry.before)),
     linearBytesAfter: sum(linear.map((entry) => entry.after)),
     quantizedShare: bytesBefore === 0 ? 0 : before / bytesBefore,
-    layers: { w8a8: layersOf('w8a8'), w8a16: layersOf('w8a16'), float: layersOf('float') },
+    layers: {
+      w8a8: layersOf('w8a8'),
+      'w8a8-dynamic': layersOf('w8a8-dynamic'),
+      w8a16: layersOf('w8a16'),
+      w4a16: layersOf('w4a16'),
+      float: layersOf('float'),
+    },
   };
 }
 
@@ -46,7 +52,9 @@ function unique(
     if (known === undefined) {
       entries.set(initializer, { before: bytesBefore, after: bytesAfter, isQuantized });
     } else if (isQuantized) {
-      known.after += bytesAfter - dims.reduce((product, dim) => product * dim, 1);
+      const integers = dims.reduce((product, dim) => product * dim, 1);
+      // 4-bit weights are rounded for their input, so each reader has its own.
+      known.after += bytesAfter < integers ? bytesAfter : bytesAfter - integers;
     }
   }
   return [...entries.values()];

@@ -4,11 +4,12 @@ import { indexUses, type UseIndex } from '../ir/index-uses.ts';
 import type { Model, Node } from '../ir/model.ts';
 import { elementCount, type Tensor } from '../ir/tensor.ts';
 import { chooseScale } from '../numerics/affine.ts';
+import { int4RowBytes } from '../numerics/int4-blocks.ts';
 import { findLinears } from '../passes/find-linears.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
 import { runPasses } from '../passes/pass.ts';
-import type { Recipe, Scheme } from '../recipe/recipe.ts';
+import { int4Settings, type Recipe, type Scheme } from '../recipe/recipe.ts';
 import { type Embedding, findEmbeddings } from './find-embeddings.ts';
 import { whyNotQuantizable } from './layer-limits.ts';
 import { linearForm } from './linear-form.ts';
@@ -23,6 +24,7 @@ import type {
   QuantizationPlan,
 } from './quantization-plan.ts';
 import { type SelectedScheme, selectSchemes } from './select-scheme.ts';
+import type { PlannedSmoothing } from './smooth/planned-smoothing.ts';
 import { declaredRank } from './value-types.ts';
 import { weightConsumers } from './weight-consumers.ts';
 
@@ -51,6 +53,7 @@ export function planQuantization(
   model: Model,
   recipe: Recipe,
   ranges: ActivationRanges,
+  smoothing?: PlannedSmoothing,
 ): QuantizationPlan {
   const typed = runPasses(model, [inferShapes]);
   const layers = findLinears(typed);
@@ -75,6 +78,7 @@ export function planQuantization(
     recipe,
     layers: planned,
     embeddings,
+    ...(smoothing !== undefined && { smoothing }),
     unmatchedRules: selected.unmatchedRules,
     totals: planTotals(typed, planned, embeddings),
   };
@@ -143,7 +147,7 @@ function planLayer(
     form: linearForm(layer, choice.scheme, declaredRank(model.graph, layer.input)),
     inFeatures: layer.inFeatures,
     outFeatures: layer.outFeatures,
-    weight: planWeight(weight.initializer, weight.tensor, choice.scheme, layer.outFeatures),
+    weight: planWeight(weight.initializer, weight.tensor, choice.scheme, layer.outFeatures, recipe),
     ...(range !== undefined && {
       activation: planActivation(layer.input, range, recipe.activations.symmetric),
     }),
@@ -176,11 +180,16 @@ function planWeight(
   tensor: Tensor,
   scheme: Scheme,
   channels: number,
+  recipe?: Recipe,
 ): PlannedWeight {
   const { dims, dataType } = tensor;
   const count = elementCount(dims);
   const bytesBefore = rawByteLength(dataType, count) ?? tensor.source.byteLength;
-  const bytesAfter = scheme === 'float' ? bytesBefore : count + 4 * channels;
+  const integerBytes =
+    scheme === 'w4a16' && recipe !== undefined
+      ? channels * int4RowBytes(count / channels, int4Settings(recipe))
+      : count + 4 * channels;
+  const bytesAfter = scheme === 'float' ? bytesBefore : integerBytes;
   return { initializer, dims, dataType, bytesBefore, bytesAfter };
 }
 

@@ -31,7 +31,7 @@ const layerSchema = z.strictObject({
   role: z.enum(ROLES),
   scheme: z.enum(SCHEMES),
   reason: z.string().optional(),
-  form: z.enum(['MatMulIntegerToFloat', 'QGemm', 'MatMulNBits', 'float']),
+  form: z.enum(['MatMulIntegerToFloat', 'DynamicQuantizeMatMul', 'QGemm', 'MatMulNBits', 'float']),
   inFeatures: count,
   outFeatures: count,
   weight: weightSchema,
@@ -53,10 +53,25 @@ const embeddingSchema = z.strictObject({
   table: weightSchema,
 });
 
+const smoothingSchema = z.strictObject({
+  alpha: z.number(),
+  sites: z.array(
+    z.strictObject({
+      name: z.string(),
+      kind: z.enum(['norm', 'up', 'value']),
+      into: z.string(),
+      layers: z.array(z.string()),
+      scales: z.base64(),
+    }),
+  ),
+  declined: z.array(z.strictObject({ node: z.string(), reason: z.string() })),
+});
+
 const planSchema = z.strictObject({
   recipe: RECIPE_SCHEMA,
   layers: z.array(layerSchema),
   embeddings: z.array(embeddingSchema),
+  smoothing: smoothingSchema.optional(),
   unmatchedRules: z.array(z.string()),
   totals: z.strictObject({
     bytesBefore: count,
@@ -64,7 +79,13 @@ const planSchema = z.strictObject({
     linearBytesBefore: count,
     linearBytesAfter: count,
     quantizedShare: z.number(),
-    layers: z.strictObject({ w8a8: count, w8a16: count, float: count }),
+    layers: z.strictObject({
+      w8a8: count,
+      'w8a8-dynamic': count.default(0),
+      w8a16: count,
+      w4a16: count.default(0),
+      float: count,
+    }),
   }),
 });
 

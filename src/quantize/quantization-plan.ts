@@ -1,6 +1,7 @@
 import type { DataType } from '../ir/data-type.ts';
 import type { LinearRole } from '../passes/linear-layer.ts';
 import type { CalibratorName, Recipe, Scheme } from '../recipe/recipe.ts';
+import type { PlannedSmoothing } from './smooth/planned-smoothing.ts';
 
 /** The range of an activation as calibration found it, and how. */
 export interface ActivationRange {
@@ -34,9 +35,14 @@ export interface PlannedWeight {
 /**
  * How a layer is written for onnxruntime, named by the kernel that must come of it:
  * a MatMul with quantized input (`MatMulIntegerToFloat`), a bias-free Gemm for inputs of rank 2
- * (`QGemm`), a MatMul with a quantized weight alone (`MatMulNBits`), or nothing new.
+ * (`QGemm`), a product of integers scaled in each run (`DynamicQuantizeMatMul`), a MatMul with a quantized weight alone (`MatMulNBits`), or nothing new.
  */
-export type LinearForm = 'MatMulIntegerToFloat' | 'QGemm' | 'MatMulNBits' | 'float';
+export type LinearForm =
+  | 'MatMulIntegerToFloat'
+  | 'DynamicQuantizeMatMul'
+  | 'QGemm'
+  | 'MatMulNBits'
+  | 'float';
 
 /** What happens to one linear layer. */
 export interface PlannedLayer {
@@ -87,6 +93,8 @@ export interface QuantizationPlan {
   readonly recipe: Recipe;
   readonly layers: readonly PlannedLayer[];
   readonly embeddings: readonly PlannedEmbedding[];
+  /** Scales folded into the float model before anything is quantized; ranges are those after it. */
+  readonly smoothing?: PlannedSmoothing;
   /** Rules that matched no layer, as `rule 2 (match "foo")`. */
   readonly unmatchedRules: readonly string[];
   readonly totals: PlannedTotals;

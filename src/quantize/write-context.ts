@@ -16,6 +16,11 @@ export interface WriteContext {
   readonly kernel: WeightKernel;
   /** DequantizeLinear outputs by activation and type: all readers of a value share one pair. */
   readonly activations: Map<string, string>;
+  /** Outputs of the DynamicQuantizeLinear of each activation that has one. */
+  readonly dynamicActivations: Map<
+    string,
+    { readonly integers: string; readonly scale: string; readonly zeroPoint: string }
+  >;
   /** INT8 weights by constant and layout: tied layers share the bytes. */
   readonly weights: Map<string, StoredWeight>;
 }

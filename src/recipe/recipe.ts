@@ -2,11 +2,13 @@ import { z } from 'zod';
 import type { LinearRole } from '../passes/linear-layer.ts';
 
 /** How one linear layer is computed. */
-export const SCHEMES = ['w8a8', 'w8a16', 'float'] as const;
+export const SCHEMES = ['w8a8', 'w8a8-dynamic', 'w8a16', 'w4a16', 'float'] as const;
 
 /**
  * `w8a8`: INT8 weights per output channel and INT8 activations per tensor, integer product.
- * `w8a16`: INT8 weights only; activations stay float. `float`: left as it is.
+ * `w8a8-dynamic`: the same with a scale per run, from the extremes of the activation itself.
+ * `w8a16`: INT8 weights only; activations stay float. `w4a16`: 4-bit weights in blocks of input
+ * features, see {@link Int4Settings}. `float`: left as it is.
  */
 export type Scheme = (typeof SCHEMES)[number];
 
@@ -50,14 +52,37 @@ const ruleSchema = z
     error: 'a rule needs at least one of match, op, role.',
   });
 
-const weightsSchema = z.strictObject({
-  bits: z.literal(8).default(8),
-  granularity: z.literal('channel').default('channel'),
-  symmetric: z.literal(true).default(true),
-});
+const weightsSchema = z
+  .strictObject({
+    bits: z.literal([8, 4]).default(8).describe('4 goes with float activations: scheme w4a16.'),
+    granularity: z
+      .enum(['channel', 'block'])
+      .default('channel')
+      .describe('What shares a scale: an output channel (8 bits) or blockSize of its weights (4).'),
+    symmetric: z.boolean().default(true).describe('4-bit blocks may have zero points instead.'),
+    blockSize: z.literal([32, 64, 128]).optional().describe('Of 4-bit weights; 128 when absent.'),
+    rounding: z
+      .enum(['rtn', 'mse', 'gptq'])
+      .optional()
+      .describe('Of 4-bit weights: to nearest, searched ranges, or GPTQ (when absent).'),
+    form: z
+      .enum(['nbits', 'qdq'])
+      .optional()
+      .describe('Of 4-bit weights: MatMulNBits (when absent) or DequantizeLinear of opset 21.'),
+  })
+  .refine(({ bits, granularity }) => (bits === 4) === (granularity === 'block'), {
+    error: 'granularity is "block" for 4 bits and "channel" for 8.',
+  })
+  .refine(({ bits, symmetric }) => bits === 4 || symmetric, {
+    error: 'symmetric: weights of 8 bits have no zero points (got false, expected true).',
+  });
 
 const activationsSchema = z.strictObject({
   bits: z.literal([8, 'float']).default(8).describe('8, or "float" for weight-only.'),
+  dynamic: z
+    .boolean()
+    .default(false)
+    .describe('Scales found in every run instead of calibrated ones: scheme w8a8-dynamic.'),
   symmetric: z
     .boolean()
     .default(false)
@@ -69,27 +94,58 @@ const activationsSchema = z.strictObject({
     .describe('Element type of what is not quantized: float32 for CPU and web.'),
 });
 
-/** Schema of a recipe file. Absent settings take the defaults of `w8a8`. */
-export const RECIPE_SCHEMA = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, {
-    error: 'a name is lower-case letters, digits, dots, dashes and underscores.',
+const smoothingSchema = z.union([
+  z.literal('none'),
+  z.literal('auto').describe('Strength 0.7 where scales can be folded, nothing elsewhere.'),
+  z.strictObject({
+    alpha: z.number().min(0).max(1).describe('0 leaves activations alone; 0.7 suits most.'),
   }),
-  description: z.string().default(''),
-  weights: weightsSchema.prefault({}),
-  activations: activationsSchema.prefault({}),
-  embedding: z
-    .enum(['int8', 'float'])
-    .default('int8')
-    .describe('Token tables: one INT8 scale per row, or left float.'),
-  head: z
-    .enum(['weight-only', 'float', 'w8a8'])
-    .default('weight-only')
-    .describe('The product that makes the logits.'),
-  rules: z
-    .array(ruleSchema)
-    .default([])
-    .describe('Exceptions for linear layers; the last one that matches wins.'),
-});
+]);
+
+/** How 4-bit weights are cut, rounded and written. */
+export interface Int4Settings {
+  readonly blockSize: 32 | 64 | 128;
+  readonly symmetric: boolean;
+  /** To nearest; in ranges searched by output error; or by GPTQ in such ranges. */
+  readonly rounding: 'rtn' | 'mse' | 'gptq';
+  /** The `MatMulNBits` of onnxruntime, or a blocked DequantizeLinear of opset 21. */
+  readonly form: 'nbits' | 'qdq';
+}
+
+/** Schema of a recipe file. Absent settings take the defaults of `w8a8`. */
+export const RECIPE_SCHEMA = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, {
+      error: 'a name is lower-case letters, digits, dots, dashes and underscores.',
+    }),
+    description: z.string().default(''),
+    weights: weightsSchema.prefault({}),
+    activations: activationsSchema.prefault({}),
+    embedding: z
+      .enum(['int8', 'float'])
+      .default('int8')
+      .describe('Token tables: one INT8 scale per row, or left float.'),
+    head: z
+      .enum(['weight-only', 'float', 'w8a8'])
+      .default('weight-only')
+      .describe('The product that makes the logits.'),
+    gatedDown: z
+      .enum(['weight-only', 'w8a8'])
+      .default('weight-only')
+      .describe(
+        'Down projections of gated FFNs, whose inputs hold the outliers of language models.',
+      ),
+    smoothing: smoothingSchema
+      .default('auto')
+      .describe('Moves the spread of activations into the weights that read them (SmoothQuant).'),
+    rules: z
+      .array(ruleSchema)
+      .default([])
+      .describe('Exceptions for linear layers; the last one that matches wins.'),
+  })
+  .refine(({ weights, activations }) => weights.bits === 8 || activations.bits === 'float', {
+    error: 'weights.bits: 4-bit weights need float activations (expected activations.bits: float).',
+  });
 
 /** What to do with each linear layer and token table of a model. Plain data. */
 export type Recipe = z.output<typeof RECIPE_SCHEMA>;
@@ -99,7 +155,14 @@ export type RecipeRule = Recipe['rules'][number];
 
 /** Returns the scheme of layers that no rule matches and that are not the head. */
 export function defaultScheme(recipe: Recipe): Scheme {
-  return recipe.activations.bits === 'float' ? 'w8a16' : 'w8a8';
+  if (recipe.activations.bits === 'float') return recipe.weights.bits === 4 ? 'w4a16' : 'w8a16';
+  return recipe.activations.dynamic ? 'w8a8-dynamic' : 'w8a8';
+}
+
+/** Returns what a recipe says of its 4-bit weights, defaults filled in. */
+export function int4Settings({ weights }: Recipe): Int4Settings {
+  const { blockSize = 128, symmetric, rounding = 'gptq', form = 'nbits' } = weights;
+  return { blockSize, symmetric, rounding, form };
 }
 
 /** Returns the JSON Schema (draft 2020-12) of recipe files, for editors. */
