@@ -125,7 +125,13 @@ const fusion = z.strictObject({
     z.strictObject({
       layer: z.string(),
       node: z.string(),
-      form: z.enum(['MatMulIntegerToFloat', 'QGemm', 'MatMulNBits', 'float']),
+      form: z.enum([
+        'MatMulIntegerToFloat',
+        'DynamicQuantizeMatMul',
+        'QGemm',
+        'MatMulNBits',
+        'float',
+      ]),
       ranAs: z.string().exactOptional(),
       reason: z.string(),
     }),

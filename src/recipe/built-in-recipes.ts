@@ -13,17 +13,31 @@ embedding: int8
 head: weight-only
 rules: []
 `,
-  'w8a8-down-w8a16': `# W8A8, but FFN down projections keep float activations: their inputs hold the outliers
-# of gated language models (a few huge channels on a few tokens).
-name: w8a8-down-w8a16
+  'w8a8-dynamic': `# INT8 weights, and INT8 activations by their own extremes in every run: one input scale for each
+# run instead of calibrated ranges. Calibration data is needed for smoothing alone.
+name: w8a8-dynamic
 description: >-
-  w8a8 with weight-only FFN down projections, for gated language models with outlier channels.
+  INT8 weights per output channel, INT8 activations scaled in every run, after smoothing.
+weights: { bits: 8, granularity: channel, symmetric: true }
+activations: { bits: 8, dynamic: true, dtype: float32 }
+embedding: int8
+head: weight-only
+gatedDown: w8a8
+smoothing: { alpha: 0.7 }
+rules: []
+`,
+  'w8a8-full': `# INT8 activations in every linear layer, FFN down projections of gated language models included:
+# the fastest and the least exact of the W8A8 recipes.
+name: w8a8-full
+description: >-
+  INT8 weights per output channel and INT8 activations in every linear layer, after smoothing.
 weights: { bits: 8, granularity: channel, symmetric: true }
 activations: { bits: 8, symmetric: false, calibrator: auto, dtype: float32 }
 embedding: int8
 head: weight-only
-rules:
-  - { role: down, scheme: w8a16 }
+gatedDown: w8a8
+smoothing: { alpha: 0.7 }
+rules: []
 `,
   w8a8: `# INT8 weights and INT8 activations for linear layers; everything else stays float.
 name: w8a8
@@ -34,6 +48,10 @@ weights: { bits: 8, granularity: channel, symmetric: true }
 activations: { bits: 8, symmetric: false, calibrator: auto, dtype: float32 }
 embedding: int8 # one scale per row of the token table
 head: weight-only
+# The inputs of these layers hold the outliers of gated language models.
+gatedDown: weight-only
+# Scales that even out the channels of activations, folded into weights; none where nothing folds.
+smoothing: auto
 # Exceptions: the last rule that matches a layer wins. For example
 #   - { role: down, scheme: w8a16 }
 #   - { match: 'layers\\.0\\.', scheme: float }

@@ -42,7 +42,10 @@ export async function calibrateSource(
 ): Promise<CalibrationFile> {
   const { source, choice, calibrator = 'auto', shard } = request;
   const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
-  const values = [...new Set(findLinears(twin).map(({ input }) => input))];
+  const linears = findLinears(twin);
+  const values = [...new Set(linears.map(({ input }) => input))];
+  // A Conv reads [batch, channels, height, width]: its last axis is no channel.
+  const products = linears.filter(({ node }) => node.opType !== 'Conv');
   if (values.length === 0) {
     throw new UnsupportedError(
       `${source.path}: no linear layer was found, so there is nothing to calibrate. See "autoglm inspect".`,
@@ -55,6 +58,7 @@ export async function calibrateSource(
     dataset,
     openObserver: openOnnxruntimeObserver,
     hints: feedHints(source.model),
+    channels: [...new Set(products.map(({ input }) => input))],
     ...(shard !== undefined && { shard }),
     onProgress: ({ done, total, parts, rssBytes }) =>
       reporter.progress({

@@ -176,7 +176,8 @@ async function timeScenarios(
 async function auditArtifact(check: ArtifactCheck): Promise<FusionAudit | null> {
   const { plan, device, artifact, lowering } = check;
   if (plan === undefined || device.device !== 'cpu') return null;
-  return auditFile(artifact.path, plan, lowering);
+  const { parts: _, ...fusion } = await auditFile(artifact.path, plan, lowering);
+  return fusion;
 }
 
 /** Shape arithmetic stays on the CPU by design; what counts is float work that was meant for the device. */

@@ -190,12 +190,9 @@ async function readGiven(
   return readCalibration(file, source);
 }
 
-/** Says whether a recipe quantizes activations by calibrated ranges, or smooths them. */
+/** Says whether a recipe needs to know activations: their ranges, or what smoothing evens out. */
 export function needsRanges(recipe: Recipe): boolean {
-  return (
-    recipe.smoothing !== 'none' ||
-    defaultScheme(recipe) === 'w8a8' ||
-    recipe.head === 'w8a8' ||
-    recipe.rules.some(({ scheme }) => scheme === 'w8a8')
-  );
+  const schemes = [defaultScheme(recipe), ...recipe.rules.map(({ scheme }) => scheme)];
+  const isSmoothed = recipe.smoothing !== 'none' && schemes.includes('w8a8-dynamic');
+  return isSmoothed || recipe.head === 'w8a8' || schemes.includes('w8a8');
 }

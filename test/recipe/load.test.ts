@@ -23,9 +23,17 @@ describe('parseRecipe', () => {
       name: 'mine',
       description: '',
       weights: { bits: 8, granularity: 'channel', symmetric: true },
-      activations: { bits: 8, symmetric: false, calibrator: 'auto', dtype: 'float32' },
+      activations: {
+        bits: 8,
+        dynamic: false,
+        symmetric: false,
+        calibrator: 'auto',
+        dtype: 'float32',
+      },
       embedding: 'int8',
       head: 'weight-only',
+      gatedDown: 'weight-only',
+      smoothing: 'auto',
       rules: [],
     });
   });
@@ -33,18 +41,18 @@ describe('parseRecipe', () => {
   it('names line, key and the nearest known key for a misspelt key', () => {
     expect(complaint('name: a\nactivations:\n  bits: 8\n  symetric: true\n')).toBe(
       'my.yaml:4: unknown key "symetric" in activations ' +
-        '(known: bits, symmetric, calibrator, dtype). Did you mean "symmetric"?',
+        '(known: bits, dynamic, symmetric, calibrator, dtype). Did you mean "symmetric"?',
     );
     expect(complaint('name: a\nembeding: float\n')).toBe(
       'my.yaml:2: unknown key "embeding" (known: name, description, weights, activations, ' +
-        'embedding, head, rules). Did you mean "embedding"?',
+        'embedding, head, gatedDown, smoothing, rules). Did you mean "embedding"?',
     );
   });
 
   it('names the rule, the known values and the nearest one for an unknown scheme', () => {
     expect(complaint('name: a\nrules:\n  - role: down\n    scheme: w8a166\n')).toBe(
       'my.yaml:4: rules[0].scheme: not a known value (got "w8a166", ' +
-        'expected w8a8, w8a16, float). Did you mean "w8a16"?',
+        'expected w8a8, w8a8-dynamic, w8a16, w4a16, float). Did you mean "w8a16"?',
     );
   });
 
@@ -99,11 +107,13 @@ describe('built-in recipes', () => {
     for (const [name, recipe] of BUILT_IN_RECIPES) expect(recipe.name).toBe(name);
     expect(defaultScheme(builtInRecipe('w8a8'))).toBe('w8a8');
     expect(defaultScheme(builtInRecipe('w8a16'))).toBe('w8a16');
+    expect(defaultScheme(builtInRecipe('w8a8-dynamic'))).toBe('w8a8-dynamic');
   });
 
   it('suggest the nearest name for one that does not exist', () => {
     expect(() => builtInRecipe('w8a61')).toThrow(
-      'recipe: no such recipe (got "w8a61", expected w8a16, w8a8, w8a8-down-w8a16). Did you mean "w8a16"?',
+      'recipe: no such recipe (got "w8a61", expected w4a16-g128, w4a16-g32, w4a16-g64, w8a16, ' +
+        'w8a8, w8a8-dynamic, w8a8-full). Did you mean "w8a16"?',
     );
   });
 });

@@ -55,7 +55,7 @@ export async function searchBudget(
     curve.push(point);
     return point;
   };
-  const search: Search = { groups, at, holds };
+  const search: Search = { groups, at, measure: measurements.measure, holds };
   const count = groups.filter(hasIntegerActivations).length;
   const everything = fallBack(groups, [], 0, 'planned');
   if (count > 0 && holds((await at(everything, 'simulation')).figures)) {
@@ -85,12 +85,13 @@ interface Search {
     choices: readonly GroupChoice[],
     measuredOn: CurvePoint['measuredOn'],
   ) => Promise<CurvePoint>;
+  readonly measure: Evaluate;
   readonly holds: (figures: SearchFigures) => boolean;
 }
 
 /** Gives up INT8 weights, those first that cost most per weight. Every point is an artifact. */
 async function searchFloat(
-  { groups, at, holds }: Search,
+  { groups, at, measure, holds }: Search,
   ranking: readonly GroupSensitivity[],
   curve: readonly CurvePoint[],
 ): Promise<SearchOutcome> {
@@ -103,7 +104,7 @@ async function searchFloat(
   for (const { group } of candidates) {
     const others = candidates.filter((other) => other.group !== group);
     const choices = fallBack(groups, others, others.length, 'float', 'weight-only');
-    const { klNats } = (await at(choices, 'artifact')).figures;
+    const { klNats } = await measure(choices);
     costs.push({ group, cost: ((klNats ?? Infinity) - exact) / groups[group]!.weightCount });
   }
   const order = costs.sort((a, b) => (a.cost === b.cost ? a.group - b.group : b.cost - a.cost));
