@@ -1,6 +1,13 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -66,19 +73,17 @@ describe.skipIf(!isInstalled && !isCi)('Slurm', () => {
       const array = submit('--array=0-3', script);
       await until(() => state(`${array}_1`) === 'RUNNING');
       execFileSync('scancel', ['--signal=KILL', '--full', `${array}_1`], { env });
-      await until(() =>
-        [0, 1, 2, 3].every((task) => !/PENDING|RUNNING|COMPLETING/.test(state(`${array}_${task}`))),
-      );
-      expect([0, 2, 3].map((task) => state(`${array}_${task}`))).toEqual(
-        Array(3).fill('COMPLETED'),
-      );
+      await until(() => [0, 1, 2, 3].every((task) => isOver(state(`${array}_${task}`))));
+      for (const task of [0, 2, 3]) {
+        expect(state(`${array}_${task}`), printed(folder)).toBe('COMPLETED');
+      }
       expect(state(`${array}_1`)).not.toBe('COMPLETED');
       expect(existsSync(join(out, 'shard-1/calibration.json'))).toBe(false);
 
       const again = submit('--array=1', script);
       const merge = submit(`--dependency=afterok:${again}`, script, 'merge');
-      await until(() => /COMPLETED|FAILED|CANCELLED/.test(state(merge)));
-      expect(state(merge)).toBe('COMPLETED');
+      await until(() => isOver(state(merge)));
+      expect(state(merge), printed(folder)).toBe('COMPLETED');
 
       const single = join(folder, 'single');
       const { MODEL, DATA, OPTIONS } = env;
@@ -91,6 +96,16 @@ describe.skipIf(!isInstalled && !isCi)('Slurm', () => {
     }
   }, 240_000);
 });
+
+function isOver(state: string): boolean {
+  return /^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY)$/.test(state);
+}
+
+/** What the jobs printed, to explain a failure. */
+function printed(folder: string): string {
+  const logs = readdirSync(folder).filter((name) => /^slurm-.*\.out$/.test(name));
+  return logs.map((name) => `${name}: ${readFileSync(join(folder, name), 'utf8')}`).join('\n');
+}
 
 async function until(isTrue: () => boolean): Promise<void> {
   const end = Date.now() + 180_000;
