@@ -44,7 +44,7 @@ export interface LatencyOptions {
 }
 
 /** 200 pairs and 3 s per side, whichever takes longer, within 60 s. */
-export const LATENCY_DEFAULTS = { pairs: 200, secondsPerSide: 3, budgetSeconds: 60 } as const;
+const LATENCY_DEFAULTS = { pairs: 200, secondsPerSide: 3, budgetSeconds: 60 } as const;
 
 /**
  * onnxruntime session settings for runs in turns: without them the idle side's threads spin for a

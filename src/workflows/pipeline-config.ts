@@ -68,7 +68,7 @@ const checkSchema = z.strictObject({
 });
 
 /** Schema of `autoglm.yaml`. */
-export const PIPELINE_SCHEMA = z.strictObject({
+const PIPELINE_SCHEMA = z.strictObject({
   model: z.string().describe('An .onnx file or a folder with one, relative to this file.'),
   data: z.string().describe('A calibration set, relative to this file.'),
   output: z.string().default('out').describe('Folder of the stages, relative to this file.'),

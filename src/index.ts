@@ -1,0 +1,124 @@
+/**
+ * The public API of autoglm: what the command line is made of. Workflows do a whole job and touch the
+ * disk; everything else takes values and returns values.
+ */
+
+// Calibration: data sets, statistics that merge in any order, ranges made of them.
+export {
+  type CalibrationFile,
+  mergeCalibrations,
+  parseCalibration,
+  serialiseCalibration,
+} from './calibrate/calibration-file.ts';
+export {
+  type Dataset,
+  type DatasetOptions,
+  openDataset,
+  type Sample,
+} from './calibrate/dataset.ts';
+export { RANGE_METHODS } from './calibrate/ranges/index.ts';
+export type { RangeMethod } from './calibrate/ranges/range-method.ts';
+export {
+  emptyStatistics,
+  mergeStatistics,
+  observe,
+  type TensorStatistics,
+} from './calibrate/statistics.ts';
+// Checks: measurements of an artifact against its source, judged by gates, as text of any form.
+export type { CheckResult } from './check/check-result.ts';
+export { parseCheckResult } from './check/check-result-schema.ts';
+export { evaluateGates, type Gates } from './check/gates.ts';
+// Errors: every failure that a person can cause or cure, with the exit code of its class.
+export {
+  AutoglmError,
+  EXIT_CODE,
+  type ExitCode,
+  FormatError,
+  GateFailedError,
+  RunnerError,
+  UnavailableError,
+  UnsupportedError,
+  UsageError,
+} from './errors.ts';
+// TensorRT: the rules that a Q/DQ graph must keep.
+export type { Finding } from './formats/tensorrt/finding.ts';
+export { lintQdq } from './formats/tensorrt/lint-qdq.ts';
+// Models: a readonly graph with lazy weights, read from and written to ONNX files.
+export {
+  canonicalDomain,
+  type Dim,
+  type Graph,
+  type Model,
+  type Node,
+  opsetVersion,
+  type TensorType,
+  type ValueInfo,
+  type ValueType,
+} from './ir/model.ts';
+export {
+  type DerivedRows,
+  derivedSource,
+  elementCount,
+  inlineSource,
+  inlineTensor,
+  readTensorBytes,
+  type Tensor,
+  type TensorSource,
+} from './ir/tensor.ts';
+export { validate } from './ir/validate.ts';
+// Passes: Model in, Model out; the same object back means that nothing changed. And recognition.
+export type { Block } from './passes/block.ts';
+export { findBlocks } from './passes/find-blocks.ts';
+export { findLinears } from './passes/find-linears.ts';
+export { PASSES } from './passes/index.ts';
+export { inspectModel } from './passes/inspect-model.ts';
+export type { LinearLayer } from './passes/linear-layer.ts';
+export type { ModelSummary } from './passes/model-summary.ts';
+export { type Pass, type PassContext, runPasses } from './passes/pass.ts';
+// Quantization: a recipe and ranges make a plan (plain data), a plan makes a model.
+export { type ApplyOptions, applyQuantization } from './quantize/apply.ts';
+export { type Lowering, ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from './quantize/lowering.ts';
+export { planQuantization } from './quantize/plan.ts';
+export {
+  parseQuantizationFile,
+  quantizationFile,
+  serializeQuantizationFile,
+} from './quantize/quantization-file.ts';
+export type {
+  ActivationRange,
+  ActivationRanges,
+  QuantizationPlan,
+} from './quantize/quantization-plan.ts';
+export { BUILT_IN_RECIPES, builtInRecipe, parseRecipe } from './recipe/load.ts';
+export type { Recipe } from './recipe/recipe.ts';
+export {
+  renderHtml,
+  renderJson,
+  renderJunit,
+  renderMarkdown,
+  renderTerminal,
+  type TerminalOptions,
+} from './report/index.ts';
+// Runners: the runtimes that calibrate and judge.
+export { chooseDevice, type DeviceChoice } from './runners/devices.ts';
+export { RUNNERS } from './runners/index.ts';
+export type { Device, Feeds, LoadOptions, Runner, Session, TensorValue } from './runners/runner.ts';
+export { type OpenOptions, openModel, type SaveOptions, saveModel } from './storage/model-file.ts';
+// Workflows: one per verb of the command line. They report through a Reporter and never print.
+export { type CalibrateOptions, type CalibrateResult, calibrate } from './workflows/calibrate.ts';
+export { type CheckOptions, check, enforceGates } from './workflows/check.ts';
+export { type Diagnosis, diagnose } from './workflows/doctor.ts';
+export {
+  type ExportOptions,
+  type ExportOutcome,
+  type ExportPlan,
+  exportModel,
+} from './workflows/export.ts';
+export type { Manifest } from './workflows/manifest.ts';
+export type { RunSummary } from './workflows/pipeline.ts';
+export type { ProgressEvent, Reporter } from './workflows/progress.ts';
+export { type QuantizeOptions, type QuantizeOutcome, quantize } from './workflows/quantize.ts';
+export { type RunOptions, runPipeline } from './workflows/run.ts';
+
+/** Version of this package. */
+export { VERSION } from './workflows/version.ts';
