@@ -9,8 +9,8 @@ import { inverseFactor } from '../../numerics/inverse-factor.ts';
 import { dampingOf, type InputMoments } from './input-moments.ts';
 import { blockChooser, type RoundInt4 } from './round-int4.ts';
 
-/** Columns whose errors are gathered before they are carried to the right. */
-const PANEL = 128;
+/** Columns whose errors are gathered before they are carried to the right; no block begins inside. */
+const PANEL = 32;
 /** Rows that are carried together: the factor's rows are read once for all of them. */
 const TILE_ROWS = 64;
 
