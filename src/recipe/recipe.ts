@@ -96,7 +96,7 @@ const activationsSchema = z.strictObject({
 
 const smoothingSchema = z.union([
   z.literal('none'),
-  z.literal('auto').describe('Strength 0.7 where scales can be folded, nothing elsewhere.'),
+  z.literal('auto').describe('Strength 0.7 for models of text whose scales fold, none elsewhere.'),
   z.strictObject({
     alpha: z.number().min(0).max(1).describe('0 leaves activations alone; 0.7 suits most.'),
   }),
