@@ -9,7 +9,7 @@ import { inverseFactor } from '../../numerics/inverse-factor.ts';
 import { dampingOf, type InputMoments } from './input-moments.ts';
 import { blockChooser, type RoundInt4 } from './round-int4.ts';
 
-/** Columns whose errors are gathered before they are carried to the right; no block begins inside. */
+/** Columns whose errors are gathered before they are carried to the right. Blocks begin with one. */
 const PANEL = 32;
 /** Rows that are carried together: the factor's rows are read once for all of them. */
 const TILE_ROWS = 64;
@@ -76,7 +76,12 @@ function roundPanel(
 ): void {
   const { columnCount: width, blockSize } = into;
   const blocks = int4BlockCount(width, blockSize);
-  let parameters: AffineParameters = { scale: 1, zeroPoint: 0 };
+  const first = place.row * blocks + Math.floor(place.from / blockSize);
+  // A block that began in an earlier panel.
+  let parameters: AffineParameters = {
+    scale: into.scales[first]!,
+    zeroPoint: into.zeroPoints[first]!,
+  };
   for (let column = place.from; column < place.to; column++) {
     if (column % blockSize === 0) {
       const end = Math.min(column + blockSize, width);
