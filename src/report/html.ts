@@ -1,4 +1,5 @@
 import type { CheckResult, Latency } from '../check/check-result.ts';
+import type { SearchFile } from '../quantize/search/search-file.ts';
 import { escapeMarkup } from './escape-markup.ts';
 import { figureRows } from './figure-rows.ts';
 import {
@@ -9,6 +10,7 @@ import {
   formatPercent,
   formatRatio,
 } from './format.ts';
+import { renderSensitivityHtml } from './sensitivity-html.ts';
 
 const STYLE = `
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
@@ -22,8 +24,11 @@ td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 svg { width: 100%; height: 3rem; } svg text { font-size: 11px; fill: currentColor; }
 `;
 
-/** Returns a check as one HTML file that needs nothing else: no script, font, image or network. */
-export function renderHtml(result: CheckResult): string {
+/**
+ * Returns a check, with the search behind the artifact where there was one, as one HTML file that
+ * needs nothing else: no script, font, image or network.
+ */
+export function renderHtml(result: CheckResult, search?: SearchFile): string {
   const { source, artifact, gates, passed } = result;
   const title = `${artifact.file} (${artifact.label}) against ${source.file} (${source.label})`;
   const outcome =
@@ -38,10 +43,14 @@ export function renderHtml(result: CheckResult): string {
 </head>
 <body>
 <h1>${escapeMarkup(title)}</h1>
-${outcome}${[...sections(result)].join('\n')}
+${outcome}${[...sections(result), ...searchSections(search)].join('\n')}
 </body>
 </html>
 `;
+}
+
+function searchSections(search: SearchFile | undefined): readonly string[] {
+  return search === undefined ? [] : [renderSensitivityHtml(search)];
 }
 
 function* sections(result: CheckResult): Generator<string> {

@@ -4,6 +4,7 @@ import type { CheckResult } from '../check/check-result.ts';
 import type { Gates } from '../check/gates.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import type { SearchFile } from '../quantize/search/search-file.ts';
 import { renderHtml, renderJson, renderJunit, renderMarkdown } from '../report/index.ts';
 import { chooseDevice } from '../runners/devices.ts';
 import type { Device } from '../runners/runner.ts';
@@ -16,6 +17,7 @@ import { labelOf } from './model-label.ts';
 import { type DataChoice, openData } from './open-data.ts';
 import type { Reporter } from './progress.ts';
 import { QUANTIZED_FILES } from './quantize-model.ts';
+import { searchBeside } from './search-beside.ts';
 
 /** Names of what a check leaves in its folder. */
 export const CHECK_FILES = {
@@ -70,16 +72,20 @@ export async function checkInto(
   reporter: Reporter,
 ): Promise<CheckResult> {
   const result = await runCheck(request, reporter);
-  await writeCheck(folder, result);
+  await writeCheck(folder, result, await searchBeside(await artifactFolder(request.artifact)));
   return result;
 }
 
-/** Writes a check as JSON, JUnit, Markdown and HTML. */
-export async function writeCheck(folder: string, result: CheckResult): Promise<void> {
+/** Writes a check as JSON, JUnit, Markdown and HTML, which also shows the search for the artifact. */
+export async function writeCheck(
+  folder: string,
+  result: CheckResult,
+  search?: SearchFile,
+): Promise<void> {
   await writeFileAtomic(join(folder, CHECK_FILES.json), renderJson(result));
   await writeFileAtomic(join(folder, CHECK_FILES.junit), renderJunit(result));
   await writeFileAtomic(join(folder, CHECK_FILES.markdown), renderMarkdown(result));
-  await writeFileAtomic(join(folder, CHECK_FILES.html), renderHtml(result));
+  await writeFileAtomic(join(folder, CHECK_FILES.html), renderHtml(result, search));
 }
 
 async function planBeside(artifact: string): Promise<QuantizationPlan | undefined> {

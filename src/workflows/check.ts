@@ -13,6 +13,7 @@ import { runConfig } from './pipeline.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
 import { resolveConfig, type VerbOptions } from './resolve-request.ts';
+import { searchBeside } from './search-beside.ts';
 
 /** Options of `check`. */
 export interface CheckOptions extends Omit<VerbOptions, 'model'> {
@@ -38,7 +39,9 @@ export async function check(options: CheckOptions, reporter: Reporter): Promise<
           { force: options.force ?? false, mode: 'merge', expected: Object.values(CHECK_FILES) },
           async (folder) => {
             const found = await runChosen(options, reporter);
-            await writeCheck(folder, found);
+            const { artifact } = options;
+            const folders = artifact === undefined ? [] : [await artifactFolder(artifact)];
+            await writeCheck(folder, found, await searchBeside(...folders));
             return found;
           },
         );

@@ -9,6 +9,7 @@ import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { CHECK_FILES } from './check-into.ts';
 import type { ReportFormat } from './choices.ts';
 import { loadPipelineConfig } from './pipeline-config.ts';
+import { searchBeside } from './search-beside.ts';
 
 /** Returns the check of a folder (or of the config's output) and, when asked, writes it in one form. */
 export async function report(options: {
@@ -20,7 +21,8 @@ export async function report(options: {
 }): Promise<{ readonly result: CheckResult; readonly rendered: string | undefined }> {
   const folder = options.folder ?? (await loadPipelineConfig(options.config)).output;
   const result = await readCheckIn(folder);
-  const rendered = options.format === undefined ? undefined : render(result, options.format);
+  const rendered =
+    options.format === undefined ? undefined : await render(result, options.format, folder);
   if (options.output !== undefined) {
     if (rendered === undefined) {
       throw new UsageError(`report: no form for ${options.output}. Give --format.`);
@@ -31,6 +33,11 @@ export async function report(options: {
     await writeFileAtomic(options.output, rendered);
   }
   return { result, rendered };
+}
+
+/** Where a search lies: beside the check, or in the stage whose artifact was checked. */
+function searchFolders(folder: string): readonly string[] {
+  return [folder, join(folder, 'quantize'), join(folder, '..', 'quantize')];
 }
 
 async function readCheckIn(folder: string): Promise<CheckResult> {
@@ -45,10 +52,10 @@ async function readCheckIn(folder: string): Promise<CheckResult> {
   throw new UsageError(`${folder}: holds no ${CHECK_FILES.json}. Run "autoglm check" first.`);
 }
 
-function render(result: CheckResult, format: ReportFormat): string {
+async function render(result: CheckResult, format: ReportFormat, folder: string): Promise<string> {
   switch (format) {
     case 'html':
-      return renderHtml(result);
+      return renderHtml(result, await searchBeside(...searchFolders(folder)));
     case 'json':
       return renderJson(result);
     case 'junit':

@@ -18,7 +18,7 @@ import type { SearchFigures } from '../quantize/search/budget.ts';
 import { chooseSchemes } from '../quantize/search/choose-schemes.ts';
 import type { SearchMeasurements } from '../quantize/search/search-budget.ts';
 import type { GroupChoice, SearchGroup } from '../quantize/search/search-group.ts';
-import { makeSwitchable } from '../quantize/search/switchable-model.ts';
+import { makeSwitchable, switchablePlan } from '../quantize/search/switchable-model.ts';
 import { type LogitJudge, startLogitJudge } from '../runners/logit-judge.ts';
 import type { Feeds, SessionValue } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
@@ -154,7 +154,8 @@ async function openSwitched(
   request: EvaluatorRequest,
 ): Promise<NonNullable<Bench['switched']>> {
   const { source, plan, groups } = request;
-  return withQuantized(source.model, plan, async (quantized) => {
+  const base = switchablePlan(source.model, plan, groups);
+  return withQuantized(source.model, base, async (quantized) => {
     const { model, switches } = makeSwitchable(quantized, plan, groups);
     const path = join(folder, CANDIDATE);
     await saveModel(model, path);

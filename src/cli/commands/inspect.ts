@@ -1,10 +1,26 @@
 import type { Command } from 'commander';
+import { UsageError } from '../../errors.ts';
 import { renderInspection } from '../../report/inspection.ts';
-import { addCommonOptions, type CommonOptions } from '../options.ts';
+import { renderSensitivity } from '../../report/sensitivity.ts';
+import {
+  addCommonOptions,
+  addDataOptions,
+  type CommonOptions,
+  type DataOptions,
+  parseCount,
+} from '../options.ts';
+import type { Terminal } from '../terminal.ts';
 import { withTerminal } from '../with-terminal.ts';
 
-interface InspectOptions extends CommonOptions {
+interface SensitivityOptions extends DataOptions {
+  readonly recipe?: string;
+  readonly calibration?: string;
+  readonly searchSamples?: number;
+}
+
+interface InspectOptions extends CommonOptions, SensitivityOptions {
   readonly config?: string;
+  readonly sensitivity?: true;
 }
 
 /** Adds `autoglm inspect`. */
@@ -13,21 +29,58 @@ export function registerInspect(program: Command): void {
     .command('inspect')
     .argument('[model]', 'an .onnx file, or a folder with one')
     .description(
-      'Show what is inside: parameters, bytes, blocks found, quantizable layers, and a size forecast per recipe. Reads no weights.',
+      'Show what is inside: parameters, bytes, blocks found, quantizable layers, and a size forecast per recipe. Reads no weights. With --sensitivity: what INT8 activations cost, layer by layer, measured on held-out data.',
     )
     .option('--config <file>', 'config to take the model from')
+    .option('--sensitivity', 'rank the linear layers by the KL that they add')
+    .option('--recipe <name|file>', 'what is ranked (default: "w8a8")')
+    .option('--calibration <file>', 'calibration.json already made')
+    .option('--search-samples <count>', 'held-out windows to measure on', parseCount)
     .addHelpText(
       'after',
       `
 Examples:
   $ autoglm inspect model.onnx
-  $ autoglm inspect fixtures/glm-nano/optimum --json`,
+  $ autoglm inspect model.onnx --sensitivity --data calibration/text`,
     );
-  addCommonOptions(command).action(async (model: string | undefined, options: InspectOptions) => {
-    const { inspect } = await import('../../workflows/inspect.ts');
-    await withTerminal(options, async (terminal) => {
-      const summary = await inspect({ model, config: options.config });
-      terminal.result(summary, renderInspection(summary, terminal));
-    });
-  });
+  addCommonOptions(addDataOptions(command)).action(
+    async (model: string | undefined, options: InspectOptions) => {
+      if (options.sensitivity !== true) refuseMeasuring(options);
+      await withTerminal(options, (terminal) => show(model, options, terminal));
+    },
+  );
+}
+
+async function show(
+  model: string | undefined,
+  options: InspectOptions,
+  terminal: Terminal,
+): Promise<void> {
+  const { inspect } = await import('../../workflows/inspect.ts');
+  const summary = await inspect({ model, config: options.config });
+  if (options.sensitivity !== true) {
+    terminal.result(summary, renderInspection(summary, terminal));
+    return;
+  }
+  const { inspectSensitivity } = await import('../../workflows/inspect-sensitivity.ts');
+  const sensitivity = await inspectSensitivity({ model, ...options }, terminal);
+  terminal.result({ ...summary, sensitivity }, renderSensitivity(sensitivity, { all: true }));
+}
+
+/** Without `--sensitivity` nothing is measured, and an option that asks for it would be lost. */
+function refuseMeasuring(options: InspectOptions): void {
+  const { recipe, calibration, searchSamples, data, samples, sequenceLength, seed } = options;
+  const given = Object.entries({
+    '--recipe': recipe,
+    '--calibration': calibration,
+    '--search-samples': searchSamples,
+    '--data': data,
+    '--samples': samples,
+    '--sequence-length': sequenceLength,
+    '--seed': seed,
+  }).find(([, value]) => value !== undefined);
+  if (given === undefined) return;
+  throw new UsageError(
+    `${given[0]}: nothing is measured by a plain inspection. Add --sensitivity to measure.`,
+  );
 }

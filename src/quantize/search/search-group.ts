@@ -1,3 +1,5 @@
+import type { Model } from '../../ir/model.ts';
+import { findLinears } from '../../passes/find-linears.ts';
 import type { LinearRole } from '../../passes/linear-layer.ts';
 import type { Scheme } from '../../recipe/recipe.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
@@ -30,14 +32,13 @@ export function hasIntegerActivations({ scheme }: SearchGroup): boolean {
   return isIntegerScheme(scheme);
 }
 
-/** Returns the quantized layers of a plan by the value that they read, in plan order. */
-export function findSearchGroups(plan: QuantizationPlan): readonly SearchGroup[] {
+/** Returns the quantized layers of a plan for `model` by the value that they read, in plan order. */
+export function findSearchGroups(model: Model, plan: QuantizationPlan): readonly SearchGroup[] {
+  const inputs = new Map(findLinears(model).map(({ name, input }) => [name, input]));
   const byInput = new Map<string, PlannedLayer[]>();
   for (const layer of plan.layers) {
     if (layer.scheme === 'float') continue;
-    // Layers without a quantized input stand alone: nothing ties them together.
-    const value = layer.activation?.tensor ?? `layer ${layer.name}`;
-    const key = `${layer.scheme} ${value}`;
+    const key = `${layer.scheme} ${inputs.get(layer.name)}`;
     const known = byInput.get(key);
     if (known === undefined) byInput.set(key, [layer]);
     else known.push(layer);

@@ -5,7 +5,8 @@ import { indexUses } from '../../ir/index-uses.ts';
 import type { Model, Node, ValueInfo } from '../../ir/model.ts';
 import { inlineTensor, type Tensor } from '../../ir/tensor.ts';
 import type { QuantizationPlan } from '../quantization-plan.ts';
-import { hasIntegerActivations, type SearchGroup } from './search-group.ts';
+import { chooseSchemes } from './choose-schemes.ts';
+import { type GroupChoice, hasIntegerActivations, type SearchGroup } from './search-group.ts';
 
 /** A model in which each group of layers reads its input quantized or as it is, chosen by an input. */
 export interface SwitchableModel {
@@ -15,10 +16,25 @@ export interface SwitchableModel {
 }
 
 /**
- * Returns `quantized`, a model made from `plan`, with a switch per group of W8A8 layers:
- * `Where(switch, dequantized, original)` before its products. One session then evaluates every
- * choice of groups. Products are computed in float from the same integers, which gives what
- * integer kernels give but for float rounding.
+ * Returns the plan from which a model must be made for {@link makeSwitchable}: dynamic activations
+ * are quantized there, so their layers have INT8 weights alone.
+ */
+export function switchablePlan(
+  model: Model,
+  plan: QuantizationPlan,
+  groups: readonly SearchGroup[],
+): QuantizationPlan {
+  const choices = groups.map(
+    (group): GroupChoice => (isDynamic(group) ? 'weight-only' : 'planned'),
+  );
+  return chooseSchemes(model, plan, groups, choices);
+}
+
+/**
+ * Returns `quantized`, a model made from {@link switchablePlan}, with a switch per group of layers with
+ * INT8 activations: `Where(switch, dequantized, original)` before its products. One session then
+ * evaluates every choice of groups. Products are computed in float from the same integers, which
+ * gives what integer kernels give but for float rounding.
  */
 export function makeSwitchable(
   quantized: Model,
@@ -26,46 +42,33 @@ export function makeSwitchable(
   groups: readonly SearchGroup[],
 ): SwitchableModel {
   const { graph } = quantized;
-  const freshName = nameMaker(graph);
-  const switches = freshName('autoglm_switches');
-  const { producers } = indexUses(graph);
+  const state: SwitchState = {
+    groups,
+    producers: indexUses(graph).producers,
+    freshName: nameMaker(graph),
+    constants: [],
+    dynamic: new Map(),
+    selected: new Map(),
+  };
+  const switches = state.freshName('autoglm_switches');
   const groupOf = groupByNode(plan, groups);
   const replace = new Map<Node, readonly Node[]>();
-  const constants: Tensor[] = [];
-  const selected = new Map<string, string>();
   const found = new Set<number>();
   for (const node of graph.nodes) {
     const index = groupOf.get(node.name);
     if (index === undefined || !PRODUCTS.has(node.opType)) continue;
-    const dequantized = node.inputs[0] ?? '';
-    const original = quantizedFrom(dequantized, producers);
-    if (original === undefined) continue;
+    const selected = selectInput(state, switches, index, node.inputs[0] ?? '');
+    if (selected === undefined) continue;
     found.add(index);
-    const key = `${index} ${dequantized}`;
-    const known = selected.get(key);
-    const value = known ?? freshName(`${dequantized}_switched`);
-    const product = { ...node, inputs: [value, ...node.inputs.slice(1)] };
-    if (known !== undefined) {
-      replace.set(node, [product]);
-      continue;
-    }
-    selected.set(key, value);
-    const position = freshName(`autoglm_switch_${index}_position`);
-    const isOn = freshName(`autoglm_switch_${index}`);
-    const bytes = new Uint8Array(BigInt64Array.of(BigInt(index)).buffer);
-    constants.push(inlineTensor(position, 'int64', [], bytes));
-    replace.set(node, [
-      makeNode('Gather', [switches, position], isOn),
-      makeNode('Where', [isOn, dequantized, original], value),
-      product,
-    ]);
+    const product = { ...node, inputs: [selected.value, ...node.inputs.slice(1)] };
+    replace.set(node, [...selected.nodes, product]);
   }
   requireAll(groups, found);
   const input: ValueInfo = {
     name: switches,
     type: { kind: 'tensor', dataType: 'bool', shape: [groups.length] },
   };
-  const edited = editGraph(graph, { replace, addInitializers: constants });
+  const edited = editGraph(graph, { replace, addInitializers: state.constants });
   return {
     model: withGraph(quantized, { ...edited, inputs: [...edited.inputs, input] }),
     switches,
@@ -73,7 +76,85 @@ export function makeSwitchable(
 }
 
 const PRODUCTS: ReadonlySet<string> = new Set(['MatMul', 'Gemm']);
-const QUANTIZERS: ReadonlySet<string> = new Set(['QuantizeLinear', 'DynamicQuantizeLinear']);
+
+function isDynamic({ scheme }: SearchGroup): boolean {
+  return scheme === 'w8a8-dynamic';
+}
+
+interface SwitchState {
+  readonly groups: readonly SearchGroup[];
+  readonly producers: ReadonlyMap<string, Node>;
+  readonly freshName: (wanted: string) => string;
+  readonly constants: Tensor[];
+  /** Dequantized values by original, of dynamic activations. */
+  readonly dynamic: Map<string, string>;
+  /** Switched values by group and input of the product. */
+  readonly selected: Map<string, string>;
+}
+
+/** What a product reads in place of `input`, with the nodes that must stand before its first reader. */
+interface Selected {
+  readonly value: string;
+  readonly nodes: readonly Node[];
+}
+
+function selectInput(
+  state: SwitchState,
+  switches: string,
+  index: number,
+  input: string,
+): Selected | undefined {
+  const { freshName, selected } = state;
+  const key = `${index} ${input}`;
+  const known = selected.get(key);
+  if (known !== undefined) return { value: known, nodes: [] };
+  const pair = isDynamic(state.groups[index]!)
+    ? quantizeDynamically(state, input)
+    : staticPair(state, input);
+  if (pair === undefined) return undefined;
+  const value = freshName(`${input}_switched`);
+  selected.set(key, value);
+  const position = freshName(`autoglm_switch_${index}_position`);
+  const bytes = new Uint8Array(BigInt64Array.of(BigInt(index)).buffer);
+  state.constants.push(inlineTensor(position, 'int64', [], bytes));
+  const isOn = freshName(`autoglm_switch_${index}`);
+  const nodes = [
+    ...pair.nodes,
+    makeNode('Gather', [switches, position], [isOn]),
+    makeNode('Where', [isOn, pair.dequantized, pair.original], [value]),
+  ];
+  return { value, nodes };
+}
+
+interface QuantizedPair {
+  readonly original: string;
+  readonly dequantized: string;
+  readonly nodes: readonly Node[];
+}
+
+/** The QuantizeLinear pair that the model already has before a product. */
+function staticPair({ producers }: SwitchState, dequantized: string): QuantizedPair | undefined {
+  const dequantize = producers.get(dequantized);
+  if (dequantize?.opType !== 'DequantizeLinear') return undefined;
+  const quantize = producers.get(dequantize.inputs[0] ?? '');
+  if (quantize?.opType !== 'QuantizeLinear') return undefined;
+  return { original: quantize.inputs[0] ?? '', dequantized, nodes: [] };
+}
+
+function quantizeDynamically({ freshName, dynamic }: SwitchState, original: string): QuantizedPair {
+  const known = dynamic.get(original);
+  if (known !== undefined) return { original, dequantized: known, nodes: [] };
+  const names = ['integers', 'scale', 'zero'].map((part) =>
+    freshName(`${original}_dynamic_${part}`),
+  );
+  const dequantized = freshName(`${original}_dynamic`);
+  dynamic.set(original, dequantized);
+  const nodes = [
+    makeNode('DynamicQuantizeLinear', [original], names),
+    makeNode('DequantizeLinear', names, [dequantized]),
+  ];
+  return { original, dequantized, nodes };
+}
 
 function groupByNode(
   plan: QuantizationPlan,
@@ -89,14 +170,6 @@ function groupByNode(
   );
 }
 
-/** The float value behind a DequantizeLinear of a quantized activation. */
-function quantizedFrom(value: string, producers: ReadonlyMap<string, Node>): string | undefined {
-  const dequantize = producers.get(value);
-  if (dequantize?.opType !== 'DequantizeLinear') return undefined;
-  const quantize = producers.get(dequantize.inputs[0] ?? '');
-  return quantize !== undefined && QUANTIZERS.has(quantize.opType) ? quantize.inputs[0] : undefined;
-}
-
 function requireAll(groups: readonly SearchGroup[], found: ReadonlySet<number>): void {
   const missing = groups.find((group, index) => hasIntegerActivations(group) && !found.has(index));
   if (missing === undefined) return;
@@ -106,7 +179,7 @@ function requireAll(groups: readonly SearchGroup[], found: ReadonlySet<number>):
   );
 }
 
-function makeNode(opType: string, inputs: readonly string[], output: string): Node {
-  const name = `${output}_node`;
-  return { name, opType, domain: '', inputs, outputs: [output], attributes: attributes({}) };
+function makeNode(opType: string, inputs: readonly string[], outputs: readonly string[]): Node {
+  const name = `${outputs[0]}_node`;
+  return { name, opType, domain: '', inputs, outputs, attributes: attributes({}) };
 }

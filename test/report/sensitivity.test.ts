@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import { parseSearchFile, type SearchFile } from '../../src/quantize/search/search-file.ts';
+import { renderSensitivity } from '../../src/report/sensitivity.ts';
+import { renderSensitivityHtml } from '../../src/report/sensitivity-html.ts';
+
+const figures = (klNats: number | null) => ({
+  positions: 2048,
+  klNats,
+  agreement: 0.95,
+  perplexityRatio: 1.0042,
+  dropPoints: -0.1,
+});
+
+const point = (integerShare: number, klNats: number | null): SearchFile['curve'][number] => ({
+  integerShare,
+  weightOnlyShare: 1 - integerShare,
+  groups: { planned: 1, weightOnly: 1, float: 0 },
+  figures: figures(klNats),
+  measuredOn: 'simulation',
+});
+
+const group = (
+  name: string,
+  excessKl: number | null,
+  choice: SearchFile['groups'][number]['choice'],
+): SearchFile['groups'][number] => ({
+  name,
+  layers: [name],
+  roles: ['down'],
+  weightCount: 884_736,
+  klNats: excessKl,
+  excessKl,
+  choice,
+});
+
+const SEARCH: SearchFile = {
+  schema: 'autoglm.search/1',
+  recipe: 'w8a8-full',
+  budget: { maxKl: 0.04 },
+  data: { sha256: 'ab', windows: 8 },
+  evaluations: 130,
+  chosen: { ...point(0.93, 0.039), measuredOn: 'artifact' },
+  groups: [
+    group('<b>layers.1.down', null, 'weight-only'),
+    group('layers.9.down', 0.0123, 'weight-only'),
+    ...Array.from({ length: 20 }, (_, index) => group(`calm.${index}`, -1e-5, 'planned')),
+  ],
+  curve: [point(1, 0.056), point(0.93, 0.038), point(0, 0.004)],
+};
+
+describe('renderSensitivity', () => {
+  it('shows what was found, the ranking, and the curve', () => {
+    const text = renderSensitivity(SEARCH);
+    expect(text).toContain('Found        93.0 % W8A8, 7.0 % weight-only; KL 0.0390');
+    expect(text).toMatch(/layers\.9\.down +884,736 +0\.0123 +0\.0123 +weight-only/);
+    expect(text).toContain('not finite');
+    expect(text).toContain('... and 10 less sensitive');
+    expect(text).toMatch(/93\.0 % +7\.0 % +0\.0380 +95\.0 % +1\.0042x +-0\.10 pt +simulation/);
+  });
+
+  it('shows every group when asked', () => {
+    expect(renderSensitivity(SEARCH, { all: true })).toContain('calm.19');
+  });
+});
+
+describe('renderSensitivityHtml', () => {
+  it('escapes names and draws a dot per point and the limit', () => {
+    const html = renderSensitivityHtml(SEARCH);
+    expect(html).toContain('&lt;b&gt;layers.1.down');
+    expect(html).not.toContain('<b>');
+    expect(html.match(/<circle/g)).toHaveLength(3);
+    expect(html).toContain('stroke-dasharray');
+  });
+
+  it('draws nothing where a single point is finite', () => {
+    const curve = [point(1, null), point(0, 0.1)];
+    expect(renderSensitivityHtml({ ...SEARCH, curve })).not.toContain('<svg');
+  });
+});
+
+describe('parseSearchFile', () => {
+  it('reads what was written', () => {
+    expect(parseSearchFile(JSON.stringify(SEARCH), 'search.json')).toEqual(SEARCH);
+  });
+
+  it('names file and key of what it refuses', () => {
+    const text = JSON.stringify({ ...SEARCH, schema: 'autoglm.search/2' });
+    expect(() => parseSearchFile(text, 'out/search.json')).toThrow(/out\/search\.json: .*schema/);
+    expect(() => parseSearchFile('{', 'out/search.json')).toThrow(/not JSON/);
+  });
+});
