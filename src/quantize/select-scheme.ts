@@ -13,6 +13,9 @@ export interface SelectedSchemes {
   readonly unmatchedRules: readonly string[];
 }
 
+/** Schemes that a gated down projection is spared. */
+const QUANTIZES_ACTIVATIONS: ReadonlySet<Scheme> = new Set(['w8a8', 'w8a8-dynamic']);
+
 const HEAD_SCHEMES = { 'weight-only': 'w8a16', float: 'float', w8a8: 'w8a8' } as const;
 
 /** Returns the scheme that the recipe gives each layer: default, then head, then the last matching rule. */
@@ -53,7 +56,7 @@ function initialScheme(
 ): SelectedScheme {
   const usual = defaultScheme(recipe);
   const isGatedDown = layer.role === 'down' && gated.has(layer.block);
-  if (isGatedDown && recipe.gatedDown === 'weight-only' && usual !== 'w8a16') {
+  if (isGatedDown && recipe.gatedDown === 'weight-only' && QUANTIZES_ACTIVATIONS.has(usual)) {
     return { scheme: 'w8a16', reason: 'gated down' };
   }
   if (layer.role !== 'head') return { scheme: usual };

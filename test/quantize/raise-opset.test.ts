@@ -33,7 +33,7 @@ describe('raiseOpset', () => {
   it('keeps the meaning: the same outputs in onnxruntime', async () => {
     const x = { x: new OrtTensor('float32', noise(5, 12), [2, 6]) };
     const before = await runModel(old(), [x]);
-    for (const to of [18, 19]) {
+    for (const to of [18, 19, 21]) {
       const raised = raiseOpset(old(), to);
       expect(opsetVersion(raised)).toBe(to);
       expect((await runModel(raised, [x])).outputs).toEqual(before.outputs);
@@ -71,6 +71,24 @@ describe('raiseOpset', () => {
     });
     const [roiAlign] = raiseOpset(source, 19).graph.nodes;
     expect(stringAttribute(roiAlign!, 'coordinate_transformation_mode')).toBe('output_half_pixel');
+  });
+
+  it('gives GridSample the names of opset 20 and refuses what means something else by then', () => {
+    const withNode = (opType: string, literals: Parameters<typeof node>[3]) =>
+      model({
+        opset: 18,
+        nodes: [node(opType, ['x', 'grid'], 'y', literals)],
+        inputs: [],
+        outputs: [],
+      });
+    const modeOf = (mode: string) =>
+      stringAttribute(raiseOpset(withNode('GridSample', { mode }), 21).graph.nodes[0]!, 'mode');
+    expect(['bilinear', 'bicubic', 'nearest'].map(modeOf)).toEqual(['linear', 'cubic', 'nearest']);
+    expect(raiseOpset(withNode('GridSample', {}), 21).irVersion).toBe(10);
+    expect(() => raiseOpset(withNode('DFT', { axis: 1n }), 21)).toThrow(/DFT means something else/);
+    const group = withNode('GroupNormalization', { num_groups: 2n });
+    expect(() => raiseOpset(group, 21)).toThrow(UnsupportedError);
+    expect(opsetVersion(raiseOpset(group, 19))).toBe(19);
   });
 
   it('leaves nodes of other domains alone', () => {
