@@ -1,10 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { toFloat32 } from '../calibrate/element-array.ts';
 import { feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Sample } from '../calibrate/sample.ts';
-import { tapValues } from '../calibrate/tap-values.ts';
 import { AutoglmError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
@@ -15,11 +11,10 @@ import { runPasses } from '../passes/pass.ts';
 import { findEmbeddings } from '../quantize/find-embeddings.ts';
 import { applySmoothing } from '../quantize/smooth/apply-smoothing.ts';
 import type { PlannedSmoothing } from '../quantize/smooth/planned-smoothing.ts';
-import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
-import type { Feeds, TensorValue } from '../runners/runner.ts';
-import { saveModel } from '../storage/model-file.ts';
+import type { TensorValue } from '../runners/runner.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, feedHints, openData } from './open-data.ts';
+import { runTapped } from './run-tapped.ts';
 
 /**
  * Scales are powers of two, so folding changes nothing but float16 weights that become subnormal.
@@ -79,13 +74,18 @@ interface ComparedValue {
   readonly where: string;
 }
 
-/** The residual stream after every block, in order, then what the head makes. */
+/** Weights of a head, as float32, beyond which running it would cost more memory than all blocks. */
+const LARGEST_HEAD_BYTES = 2 ** 30;
+
+/** The residual stream after every block, in order, then what the head makes unless it is huge. */
 function comparedValues(model: Model): readonly ComparedValue[] {
   const points = findBlocks(model).map(
     ({ output, name }): ComparedValue => ({ value: output, where: `block ${name}` }),
   );
   const heads = findLinears(model)
-    .filter(({ role }) => role === 'head')
+    .filter(({ role, inFeatures, outFeatures }) => {
+      return role === 'head' && inFeatures * outFeatures * 4 <= LARGEST_HEAD_BYTES;
+    })
     .map(({ output, name }): ComparedValue => ({ value: output, where: `layer ${name}` }));
   const seen = new Set<string>();
   return [...points, ...heads].filter(({ value }) => !seen.has(value) && seen.add(value));
@@ -121,27 +121,6 @@ function madeUpSample(model: Model): Sample {
     }
   }
   return { index: 0, values };
-}
-
-async function runTapped(model: Model, names: readonly string[], feeds: Feeds): Promise<Feeds> {
-  const folder = await mkdtemp(join(tmpdir(), 'autoglm-smoothing-'));
-  try {
-    const path = join(folder, 'tapped.onnx');
-    await saveModel(tapValues(model, names), path, { referenceWeights: true });
-    const session = await onnxruntimeRunner.load(path, {
-      device: 'cpu',
-      optimization: 'disabled',
-      // Weights stay mapped from their file instead of being packed on the heap.
-      config: { 'session.disable_prepacking': '1' },
-    });
-    try {
-      return await session.run(feeds, names);
-    } finally {
-      await session.close();
-    }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
 
 /** Returns max|a - b| / max|a|; NaN where either is not finite. */

@@ -1,0 +1,68 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cutModel, type ModelPart } from '../calibrate/cut-model.ts';
+import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
+import { tapValues } from '../calibrate/tap-values.ts';
+import type { Model } from '../ir/model.ts';
+import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
+import type { Feeds, TensorValue } from '../runners/runner.ts';
+import { saveModel } from '../storage/model-file.ts';
+
+/** Models with more bytes of constants (as float32) are run block by block. */
+const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
+/** Constants of one part, unless a single block has more. */
+const PART_BYTES = 256 * 2 ** 20;
+
+/**
+ * Runs a model once on the CPU, graph optimisation off, and returns the values `names`. A large model
+ * is run block by block, so that memory does not grow with it; the bits are the same.
+ */
+export async function runTapped(
+  model: Model,
+  names: readonly string[],
+  feeds: Feeds,
+  wholeModelBytes: number = WHOLE_MODEL_BYTES,
+): Promise<Feeds> {
+  const isLarge = constantBytes(model) > wholeModelBytes;
+  const parts = isLarge ? cutModel(model, names, Math.min(PART_BYTES, wholeModelBytes)) : undefined;
+  const known = new Map(feeds);
+  for (const part of parts ?? [wholePart(model, names, feeds)]) {
+    for (const [name, value] of await runPart(part, known)) known.set(name, value);
+  }
+  return new Map(names.map((name) => [name, known.get(name) as TensorValue]));
+}
+
+function constantBytes({ graph }: Model): number {
+  let bytes = 0;
+  for (const { dataType, source } of graph.initializers.values()) {
+    bytes += source.byteLength * (dataType === 'float16' ? 2 : 1);
+  }
+  return bytes;
+}
+
+function wholePart(model: Model, names: readonly string[], feeds: Feeds): ModelPart {
+  const inputs = [...feeds.keys()];
+  return { model: tapValues(model, names), inputs, outputs: names, boundary: [] };
+}
+
+async function runPart(part: ModelPart, known: Feeds): Promise<Feeds> {
+  const folder = await makeScratchFolder(part.model);
+  try {
+    const path = join(folder, 'tapped.onnx');
+    await saveModel(part.model, path, { referenceWeights: true });
+    const session = await onnxruntimeRunner.load(path, {
+      device: 'cpu',
+      optimization: 'disabled',
+      // Weights stay mapped from their file instead of being packed on the heap.
+      config: { 'session.disable_prepacking': '1' },
+    });
+    try {
+      const feeds = new Map(part.inputs.map((name) => [name, known.get(name) as TensorValue]));
+      return await session.run(feeds, [...new Set([...part.outputs, ...part.boundary])]);
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
