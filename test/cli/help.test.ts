@@ -92,7 +92,9 @@ describe('help', () => {
       Commands:
         inspect [options] [model]    Show what is inside: parameters, bytes, blocks
                                      found, quantizable layers, and a size forecast
-                                     per recipe. Reads no weights.
+                                     per recipe. Reads no weights. With --sensitivity:
+                                     what INT8 activations cost, layer by layer,
+                                     measured on held-out data.
         calibrate [options] [model]  Run the calibration passes over a data set and
                                      write calibration.json: statistics and the INT8
                                      scale of every linear layer input.
@@ -128,20 +130,29 @@ describe('help', () => {
       "Usage: autoglm inspect [options] [model]
 
       Show what is inside: parameters, bytes, blocks found, quantizable layers, and a
-      size forecast per recipe. Reads no weights.
+      size forecast per recipe. Reads no weights. With --sensitivity: what INT8
+      activations cost, layer by layer, measured on held-out data.
 
       Arguments:
-        model            an .onnx file, or a folder with one
+        model                       an .onnx file, or a folder with one
 
       Options:
-        --config <file>  config to take the model from
-        --json           print the result as one JSON document
-        --quiet          print the result and errors only
-        -h, --help       display help for command
+        --config <file>             config to take the model from
+        --sensitivity               rank the linear layers by the KL that they add
+        --recipe <name|file>        what is ranked (default: "w8a8")
+        --calibration <file>        calibration.json already made
+        --search-samples <count>    held-out windows to measure on
+        --data <folder>             data set: folder with dataset.yaml, or a bare file
+        --samples <count>           samples to use
+        --sequence-length <tokens>  tokens per text sample
+        --seed <number>             seed of everything random
+        --json                      print the result as one JSON document
+        --quiet                     print the result and errors only
+        -h, --help                  display help for command
 
       Examples:
         $ autoglm inspect model.onnx
-        $ autoglm inspect fixtures/glm-nano/optimum --json
+        $ autoglm inspect model.onnx --sensitivity --data calibration/text
       "
     `);
   });
@@ -221,6 +232,10 @@ describe('help', () => {
         --calibration <file>        calibration.json already made
         --activations <type>        element type of what stays float (choices:
                                     "float32", "float16")
+        --max-kl <nats>             search the cheapest plan whose KL stays below
+        --max-drop <points>         the same for the loss of top-1, such as 0.5%
+        --max-perplexity-ratio <x>  the same for perplexity, after / before
+        --search-samples <count>    held-out windows of a search
         --data <folder>             data set: folder with dataset.yaml, or a bare file
         --samples <count>           samples to use
         --sequence-length <tokens>  tokens per text sample
@@ -235,6 +250,7 @@ describe('help', () => {
 
       Examples:
         $ autoglm quantize model.onnx --data calibration/text -o out
+        $ autoglm quantize model.onnx --data calibration/text -o out --max-kl 0.02
         $ autoglm quantize model.onnx --recipe w8a16 -o out --dry-run
       "
     `);
