@@ -1,6 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../errors.ts';
+import type { OutputFolder } from '../formats/onnx/byte-source.ts';
 import { readOnnxModel } from '../formats/onnx/read.ts';
 import { type WriteOptions, writeOnnxModel } from '../formats/onnx/write.ts';
 import type { Model, WeightStorage } from '../ir/model.ts';
@@ -36,6 +37,8 @@ export async function openModel(path: string, options: OpenOptions = {}): Promis
 export interface SaveOptions extends Pick<WriteOptions, 'externalData' | 'referenceWeights'> {
   /** Name of the data file; by default it follows the input's convention. */
   readonly dataFileName?: string;
+  /** Called as bytes are written, with the total so far. */
+  readonly onBytes?: (written: number) => void;
 }
 
 /**
@@ -60,12 +63,34 @@ export async function saveModel(
   }
   const output = await stageFolder(folder);
   try {
-    await writeOnnxModel(model, output, { ...options, modelFile, dataFile });
+    await writeOnnxModel(model, counted(output, options.onBytes), {
+      ...options,
+      modelFile,
+      dataFile,
+    });
     return await output.commit();
   } catch (error) {
     await output.abort();
     throw error;
   }
+}
+
+function counted(output: OutputFolder, onBytes: SaveOptions['onBytes']): OutputFolder {
+  if (onBytes === undefined) return output;
+  let written = 0;
+  return {
+    ...output,
+    async create(name) {
+      const file = await output.create(name);
+      return {
+        async append(bytes) {
+          await file.append(bytes);
+          written += bytes.length;
+          onBytes(written);
+        },
+      };
+    },
+  };
 }
 
 /**

@@ -99,7 +99,7 @@ export async function quantizeInto(
   const isFloat16 = recipe.activations.dtype === 'float16';
   const moments = await collectMoments({ source, plan, choice }, reporter);
   try {
-    await saveQuantized(source.model, plan, path, { isFloat16, moments: moments.read });
+    await saveQuantized(source.model, plan, path, { isFloat16, moments: moments.read, reporter });
   } finally {
     await moments.close();
   }
@@ -161,9 +161,15 @@ async function saveQuantized(
   source: Model,
   plan: QuantizationPlan,
   path: string,
-  options: { readonly isFloat16: boolean; readonly moments: ReadInputMoments | undefined },
+  options: {
+    readonly isFloat16: boolean;
+    readonly moments: ReadInputMoments | undefined;
+    readonly reporter: Reporter;
+  },
 ): Promise<void> {
-  const { isFloat16, moments } = options;
+  const { isFloat16, moments, reporter } = options;
+  const total = plan.totals.bytesAfter;
+  let reported = 0;
   const workers = createWeightWorkerPool();
   try {
     const model = applyQuantization(source, plan, {
@@ -171,7 +177,14 @@ async function saveQuantized(
       kernel: workers,
       ...(moments !== undefined && { moments }),
     });
-    await saveModel(model, path);
+    await saveModel(model, path, {
+      onBytes: (written) => {
+        // The graph itself comes after the weights that `total` counts.
+        if (reported === total) return;
+        reported = Math.min(written, total);
+        reporter.progress({ task: 'write', done: reported, total, unit: 'bytes' });
+      },
+    });
   } finally {
     await workers.close();
   }
