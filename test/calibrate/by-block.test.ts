@@ -1,7 +1,12 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { type CollectOptions, collectStatistics } from '../../src/calibrate/collect-statistics.ts';
+import {
+  type CollectOptions,
+  type CollectProgress,
+  collectStatistics,
+} from '../../src/calibrate/collect-statistics.ts';
 import { cutModel } from '../../src/calibrate/cut-model.ts';
 import { openDataset } from '../../src/calibrate/dataset.ts';
 import type { Dataset } from '../../src/calibrate/sample.ts';
@@ -13,6 +18,7 @@ import { runPasses } from '../../src/passes/pass.ts';
 import { openOnnxruntimeObserver } from '../../src/runners/observer.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { feedHints } from '../../src/workflows/open-data.ts';
+import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -74,5 +80,42 @@ describe.each([
     expect(await textOf({ ...options, byBlock: { partBytes: 2e6, spoolBytes: 1e9 } })).toEqual(
       whole,
     );
+  });
+});
+
+describe('a run block by block', () => {
+  it('reports its parts, and leaves nothing behind when it is stopped or fails', async () => {
+    const { options } = await caseOf('glm-nano/dynamo-opset18');
+    const before = process.env['TMPDIR'];
+    const folder = temporaryFolder();
+    process.env['TMPDIR'] = folder;
+    try {
+      const stop = new AbortController();
+      const seen: CollectProgress[] = [];
+      const stopped = collectStatistics({
+        ...options,
+        byBlock: { partBytes: 1, spoolBytes: 0 },
+        signal: stop.signal,
+        onProgress: (progress) => {
+          seen.push(progress);
+          if (progress.done === 5) stop.abort(new Error('enough'));
+        },
+      });
+      await expect(stopped).rejects.toThrow('enough');
+      const { total, parts, rssBytes } = seen.at(-1)!;
+      expect(total).toBe(3 * parts);
+      expect(rssBytes).toBeGreaterThan(10e6);
+      const failed = collectStatistics({
+        ...options,
+        byBlock: true,
+        openObserver: () => Promise.reject(new Error('no runtime')),
+      });
+      await expect(failed).rejects.toThrow('no runtime');
+      // onnxruntime keeps logs of its own there.
+      expect(readdirSync(folder).filter((name) => name.startsWith('autoglm'))).toEqual([]);
+    } finally {
+      if (before === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = before;
+    }
   });
 });
