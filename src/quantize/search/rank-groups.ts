@@ -35,7 +35,7 @@ export async function rankGroups(
 }
 
 /** Returns sensitivities sorted by what a group adds per weight, largest first. */
-export function sortBySensitivity(
+function sortBySensitivity(
   groups: readonly SearchGroup[],
   ranking: readonly GroupSensitivity[],
 ): readonly GroupSensitivity[] {

@@ -37,7 +37,7 @@ export interface SearchOutcome {
  * sensitive per weight first, become weight-only. With n groups it takes at most
  * `n + ceil(log2 n) + 4` evaluations, of which the `n + 1` behind the order run on a few windows
  * only, and the last is of the artifact itself. Where the artifact
- * misses what the simulation promised, groups are given up in steps of 1, 2, 4 ... until it holds. If
+ * misses what the simulation promised, more groups are given up until the artifact holds. If
  * weight-only groups do not hold either, they become float in the same manner.
  */
 export async function searchBudget(
@@ -67,16 +67,43 @@ export async function searchBudget(
   if (!holds(baseline.figures)) return searchFloat(search, [], curve);
   if (count === 0) return outcome(true, baseline, [], curve);
   const ranking = await rankGroups(groups, measurements.glance);
-  let kept = await bisect(0, count, async (middle) =>
-    holds((await at(fallBack(groups, ranking, middle, 'weight-only'), 'simulation')).figures),
+  const fallen = (own: number): readonly GroupChoice[] =>
+    fallBack(groups, ranking, own, 'weight-only');
+  const promised = await bisect(0, count, async (middle) =>
+    holds((await at(fallen(middle), 'simulation')).figures),
   );
-  for (let step = 1; kept <= count; step *= 2) {
-    const proof = await at(fallBack(groups, ranking, kept, 'weight-only'), 'artifact');
-    if (holds(proof.figures)) return outcome(true, proof, ranking, curve);
-    if (kept === count) break;
-    kept = Math.min(count, kept + step);
+  const proven = await prove(promised, count, holds, (own) => at(fallen(own), 'artifact'));
+  return proven === undefined
+    ? searchFloat(search, ranking, curve)
+    : outcome(true, proven, ranking, curve);
+}
+
+/**
+ * Returns the artifact with the fewest fallen groups that holds, looking from `promised` on: there,
+ * then 1, 3, 7 ... groups further and, once one holds, between it and the last that did not.
+ */
+async function prove(
+  promised: number,
+  count: number,
+  holds: (figures: SearchFigures) => boolean,
+  artifactAt: (fallen: number) => Promise<CurvePoint>,
+): Promise<CurvePoint | undefined> {
+  let proven: CurvePoint | undefined;
+  const isEnough = async (own: number): Promise<boolean> => {
+    const point = await artifactAt(own);
+    const isProven = holds(point.figures);
+    if (isProven) proven = point;
+    return isProven;
+  };
+  let failing = promised - 1;
+  let next = promised;
+  for (let step = 1; !(await isEnough(next)); step *= 2) {
+    if (next === count) return undefined;
+    failing = next;
+    next = Math.min(count, next + step);
   }
-  return searchFloat(search, ranking, curve);
+  await bisect(failing, next, isEnough);
+  return proven;
 }
 
 interface Search {

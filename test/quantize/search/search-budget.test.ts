@@ -118,6 +118,18 @@ describe('searchBudget', () => {
     expect(calls.filter(({ kind }) => kind === 'artifact')).toHaveLength(2);
   });
 
+  it('finds the fewest groups with which an artifact far worse than its simulation holds', async () => {
+    const costs = Array.from({ length: 20 }, () => ({ activation: 1, weight: 0, weightCount: 1 }));
+    const { measurements, calls } = additive(costs, 9);
+    const found = await searchBudget(groupsOf(costs), measurements, within(16));
+    // Simulated, 4 groups are enough; the artifact needs 13.
+    expect(found.choices.filter((choice) => choice === 'weight-only')).toHaveLength(13);
+    const tried = calls.flatMap(({ kind, choices }) =>
+      kind === 'artifact' ? [choices.filter((choice) => choice === 'weight-only').length] : [],
+    );
+    expect(tried).toEqual([4, 5, 7, 11, 19, 15, 13, 12]);
+  });
+
   it('puts a group whose logits are not finite before all others', async () => {
     const costs = [
       { activation: 1, weight: 0, weightCount: 1 },
