@@ -21,7 +21,7 @@ const RECIPES: readonly {
 ];
 
 const CHANNEL_SCALE_BYTES = 4;
-const BLOCK_SCALE_BYTES = 2;
+const BLOCK_SCALE_BYTES = 4;
 
 type Totals = Pick<
   ModelSummary,
