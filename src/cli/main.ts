@@ -57,6 +57,9 @@ export function createProgram(): Command {
 
 /** Runs the command line and returns the exit code; never throws, never exits the process. */
 export async function main(args: readonly string[]): Promise<number> {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.removeListener('error', allowClosedPipe).on('error', allowClosedPipe);
+  }
   try {
     await createProgram().parseAsync(args, { from: 'user' });
     return process.exitCode === undefined ? EXIT_CODE.done : Number(process.exitCode);
@@ -69,6 +72,11 @@ export async function main(args: readonly string[]): Promise<number> {
     }
     return reportError(error, args.includes('--json'));
   }
+}
+
+/** A reader that has seen enough (`| head`) is no failure. */
+function allowClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
 }
 
 function usageError(error: CommanderError): UsageError {

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,6 +79,19 @@ describe('what a person sees', () => {
     expect(stdout.trimEnd().split('\n').at(-1)).toBe(
       `25 tensors, 2 samples, auto: ${join(folder, 'lines', 'calibration.json')}`,
     );
+  });
+
+  it('a reader that stops reading is no failure', async () => {
+    const child = spawn(process.execPath, [join(ROOT, 'bin/autoglm.js'), 'doctor'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.destroy();
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 
   it('--quiet leaves the result and warnings', async () => {
