@@ -1,0 +1,149 @@
+import { describe, expect, it } from 'vitest';
+import { EXIT_CODE, UnsupportedError, UsageError } from '../../../src/errors.ts';
+import { createWeightKernel } from '../../../src/numerics/weight-kernel.ts';
+import { planQuantization } from '../../../src/quantize/plan.ts';
+import {
+  parseQuantizationFile,
+  quantizationFile,
+  serializeQuantizationFile,
+} from '../../../src/quantize/quantization-file.ts';
+import { chooseScales } from '../../../src/quantize/smooth/choose-scales.ts';
+import {
+  type ChannelTable,
+  planSmoothing,
+  smoothRanges,
+} from '../../../src/quantize/smooth/plan-smoothing.ts';
+import { decodeScales, encodeScales } from '../../../src/quantize/smooth/planned-smoothing.ts';
+import type { SmoothingSite } from '../../../src/quantize/smooth/smoothing-site.ts';
+import { parseRecipe } from '../../../src/recipe/load.ts';
+import { floats, linearModel, node, ranges } from '../small-models.ts';
+import { blockModel } from './tiny-blocks.ts';
+
+const kernel = createWeightKernel();
+const site: SmoothingSite = {
+  name: 'q',
+  kind: 'norm',
+  into: 'norm',
+  layers: [],
+  channels: 3,
+  folds: [],
+};
+
+/** A norm of four channels and one layer of 16 outputs, all weights 0.25 but one row of ones. */
+function wideModel() {
+  const rows = [0.25, 0.25, 1, 0.25];
+  return blockModel({
+    nodes: [
+      node('LayerNormalization', ['x', 'gamma'], 'normed'),
+      node('MatMul', ['normed', 'w'], 'y'),
+    ],
+    initializers: [
+      floats('gamma', [4], [1, 1, 1, 1]),
+      floats(
+        'w',
+        [4, 16],
+        rows.flatMap((row) => new Array<number>(16).fill(row)),
+      ),
+    ],
+  });
+}
+
+const table: ChannelTable = new Map([
+  ['normed', { min: Float32Array.of(-16, -1, 0, -1), max: Float32Array.of(4, 1, 64, 0.5) }],
+]);
+
+function recipe(text: string) {
+  return parseRecipe(`name: mine\n${text}`, 'mine.yaml');
+}
+
+describe('chooseScales', () => {
+  it('is max|x|^a / max|w|^(1-a), rounded to a power of two', () => {
+    const [x, w] = [Float32Array.of(16, 4, 3), Float32Array.of(0.25, 0.25, 1)];
+    // sqrt(16 / 0.25) = 8, sqrt(4 / 0.25) = 4, sqrt(3) = 1.73 rounds to 2.
+    expect([...chooseScales(site, x, w, 0.5)]).toEqual([8, 4, 2]);
+    expect([...chooseScales(site, x, w, 1)]).toEqual([16, 4, 4]);
+  });
+
+  it('leaves channels alone that never speak or never are heard', () => {
+    const x = Float32Array.of(0, 4, Number.POSITIVE_INFINITY);
+    expect([...chooseScales(site, x, Float32Array.of(1, 0, 1), 0.5)]).toEqual([1, 1, 1]);
+  });
+
+  it('takes the largest of the channels that share a scale', () => {
+    const shared = { ...site, channels: 2, scaleOf: Int32Array.of(0, 1, 0, 1) };
+    const [x, w] = [Float32Array.of(1, 2, 4, 1), Float32Array.of(1, 1, 1, 1)];
+    expect([...chooseScales(shared, x, w, 1)]).toEqual([4, 2]);
+  });
+});
+
+describe('planSmoothing', () => {
+  it('keeps one scale per channel as float32 in base64, and divides the range by them', async () => {
+    const model = wideModel();
+    const smoothing = (await planSmoothing(
+      model,
+      recipe('head: w8a8\nsmoothing: { alpha: 0.5 }'),
+      table,
+      kernel,
+    ))!;
+    expect(smoothing.sites).toMatchObject([{ kind: 'norm', into: 'normed', layers: ['y'] }]);
+    expect([...decodeScales(smoothing.sites[0]!.scales)]).toEqual([8, 2, 8, 2]);
+    const smoothed = smoothRanges(model, ranges({ normed: [-16, 64] }), smoothing, table);
+    // -16 / 8 and 64 / 8: what a run of the folded model would have seen.
+    expect(smoothed.get('normed')).toEqual({ min: -2, max: 8, calibrator: 'minmax' });
+  });
+
+  it('survives quantization.json', async () => {
+    const model = linearModel({ op: 'MatMul', rank: 3 });
+    const smoothing = { alpha: 0.7, sites: [], declined: [{ node: 'n', reason: 'why' }] };
+    const seen = ranges({ x: [-1, 1] });
+    const plan = planQuantization(model, recipe(''), seen, smoothing);
+    const file = quantizationFile(plan, seen, 'hash');
+    expect(parseQuantizationFile(serializeQuantizationFile(file), 'q.json')).toEqual(file);
+    expect(file.plan.smoothing).toEqual(smoothing);
+  });
+
+  it('ends with exit code 5 when an explicit strength matches no layer', async () => {
+    const model = linearModel({ op: 'MatMul', rank: 3 });
+    const planned = planSmoothing(
+      model,
+      recipe('head: w8a8\nsmoothing: { alpha: 0.5 }'),
+      table,
+      kernel,
+    );
+    await expect(planned).rejects.toThrow(UnsupportedError);
+    await expect(planned).rejects.toMatchObject({ exitCode: EXIT_CODE.unsupported });
+    await expect(planned).rejects.toThrow(/recipe mine matches no layer/);
+  });
+
+  it('does nothing by itself in a model without tokens or gates', async () => {
+    expect(await planSmoothing(wideModel(), recipe(''), table, kernel)).toBeUndefined();
+    const none = recipe('smoothing: none');
+    expect(await planSmoothing(wideModel(), none, table, kernel)).toBeUndefined();
+  });
+
+  it('does nothing where no layer reads the activation as INT8', async () => {
+    const weightOnly = recipe('activations: { bits: float }\nsmoothing: { alpha: 0.5 }');
+    await expect(planSmoothing(wideModel(), weightOnly, table, kernel)).rejects.toThrow(
+      UnsupportedError,
+    );
+  });
+
+  it('asks to calibrate again when the extremes by channel are missing', async () => {
+    const planned = planSmoothing(
+      wideModel(),
+      recipe('head: w8a8\nsmoothing: { alpha: 0.5 }'),
+      new Map(),
+      kernel,
+    );
+    await expect(planned).rejects.toThrow(UsageError);
+    await expect(planned).rejects.toThrow(/no extremes by channel of normed/);
+  });
+});
+
+describe('encodeScales', () => {
+  it('writes little-endian float32 and reads it back', () => {
+    expect(encodeScales(Float32Array.of(1))).toBe('AACAPw==');
+    const scales = Float32Array.of(0.5, 8, 2 ** -13, 1);
+    expect(decodeScales(encodeScales(scales))).toEqual(scales);
+  });
+});
