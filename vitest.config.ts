@@ -4,7 +4,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
-    testTimeout: 60_000,
+    // Tests of the command line start dozens of processes; on busy cores each takes seconds.
+    testTimeout: 180_000,
     hookTimeout: 300_000,
     // Two cores on the reference machine: more workers only make each other late.
     maxWorkers: 2,
