@@ -1,9 +1,9 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
 import type { Feeds } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
+import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import type {
   ActivationObserver,
   GramFile,
@@ -67,7 +67,7 @@ export interface CollectOptions {
    */
   readonly byBlock?: boolean | PartLimits;
   /** Adds up second moments of these values, too, and leaves them in files `prefix`... of `folder`. */
-  readonly grams?: Pick<GramOptions, 'values' | 'folder' | 'prefix'>;
+  readonly grams?: Omit<GramOptions, 'model'>;
   readonly onProgress?: (progress: CollectProgress) => void;
   /** Ends the collection between two runs; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -203,7 +203,7 @@ async function runPart(
     return { statistics: await observer.statistics(), grams: await observer.writeGrams() };
   } finally {
     await observer?.close();
-    await rm(folder, { recursive: true, force: true });
+    await removeTemporaryFolder(folder);
   }
 }
 

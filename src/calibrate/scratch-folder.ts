@@ -1,12 +1,14 @@
-import { mkdtemp, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { Model } from '../ir/model.ts';
+import { makeTemporaryFolder } from '../storage/temporary-folder.ts';
 
 /**
  * Makes a folder for a short-lived copy of the model that refers to its weights, and returns its path:
  * in the system's temporary folder or, when the weights lie on another disk, beside them, because hard
  * links do not cross disks and a copy of the weights could fill a temporary folder held in memory.
+ * `removeTemporaryFolder` removes it.
  */
 export async function makeScratchFolder(model: Model): Promise<string> {
   const weights = [...model.graph.initializers.values()].find(
@@ -15,10 +17,10 @@ export async function makeScratchFolder(model: Model): Promise<string> {
   const home = weights?.source.slice === undefined ? undefined : dirname(weights.source.slice.path);
   if (home !== undefined && (await deviceOf(home)) !== (await deviceOf(tmpdir()))) {
     // A folder that may only be read leaves nothing but the copy.
-    const beside = await mkdtemp(join(home, '.autoglm-')).catch(() => undefined);
+    const beside = await makeTemporaryFolder('.autoglm-', home).catch(() => undefined);
     if (beside !== undefined) return beside;
   }
-  return mkdtemp(join(tmpdir(), 'autoglm-'));
+  return makeTemporaryFolder();
 }
 
 async function deviceOf(folder: string): Promise<number> {

@@ -1,8 +1,9 @@
-import { type FileHandle, mkdtemp, open, rm, unlink } from 'node:fs/promises';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RunnerError } from '../errors.ts';
 import type { TensorValue } from '../runners/runner.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { elementsFromBytes } from './element-array.ts';
 
 interface Spilled extends Omit<TensorValue, 'data'> {
@@ -90,7 +91,7 @@ export class ValueSpool {
     for (const { handle } of this.#files.values()) await handle.close().catch(() => {});
     this.#files.clear();
     this.#values.clear();
-    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
+    if (this.#folder !== undefined) await removeTemporaryFolder(this.#folder);
   }
 
   async #spill(name: string, { dataType, dims, data }: TensorValue): Promise<Spilled> {
@@ -108,7 +109,7 @@ export class ValueSpool {
   }
 
   async #createFile(name: string): Promise<SpoolFile> {
-    this.#folder ??= await mkdtemp(join(tmpdir(), 'autoglm-spool-'));
+    this.#folder ??= await makeTemporaryFolder('autoglm-spool-');
     const path = join(this.#folder, `${this.#fileCount++}.bin`);
     const file = { path, handle: await open(path, 'w+'), end: 0, buffer: new Uint8Array(0) };
     this.#files.set(name, file);

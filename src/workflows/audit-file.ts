@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cutModel } from '../calibrate/cut-model.ts';
 import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
@@ -9,6 +7,7 @@ import { type Lowering, ONNXRUNTIME_LOWERING } from '../quantize/lowering.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
 import { openModel, saveModel } from '../storage/model-file.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
 
 /** Models with more bytes of constants are audited in parts: onnxruntime repacks weights when it loads. */
 const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
@@ -63,12 +62,12 @@ async function optimizedPart(part: Model): Promise<readonly Node[]> {
     await saveModel(part, path, { referenceWeights: true });
     return (await optimized(path)).graph.nodes;
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeTemporaryFolder(folder);
   }
 }
 
 async function optimized(path: string): Promise<Model> {
-  const folder = await mkdtemp(join(tmpdir(), 'autoglm-audit-'));
+  const folder = await makeTemporaryFolder();
   try {
     const optimizedModelPath = join(folder, 'optimized.onnx');
     const session = await onnxruntimeRunner.load(path, {
@@ -81,6 +80,6 @@ async function optimized(path: string): Promise<Model> {
     // onnxruntime leaves external weights where they are and names them as the input did.
     return await openModel(optimizedModelPath, { dataOf: path });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeTemporaryFolder(folder);
   }
 }

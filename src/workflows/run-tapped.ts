@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cutModel, type ModelPart } from '../calibrate/cut-model.ts';
 import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
@@ -7,6 +6,7 @@ import type { Model } from '../ir/model.ts';
 import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
 import type { Feeds, TensorValue } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
+import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 
 /** Models with more bytes of constants (as float32) are run block by block. */
 const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
@@ -63,6 +63,6 @@ async function runPart(part: ModelPart, known: Feeds): Promise<Feeds> {
       await session.close();
     }
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeTemporaryFolder(folder);
   }
 }
