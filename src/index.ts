@@ -89,6 +89,7 @@ export type {
   ActivationRanges,
   QuantizationPlan,
 } from './quantize/quantization-plan.ts';
+export type { SearchFile } from './quantize/search/search-file.ts';
 export { BUILT_IN_RECIPES, builtInRecipe, parseRecipe } from './recipe/load.ts';
 export type { Recipe } from './recipe/recipe.ts';
 export {
@@ -114,6 +115,7 @@ export {
   type ExportPlan,
   exportModel,
 } from './workflows/export.ts';
+export { inspectSensitivity, type SensitivityOptions } from './workflows/inspect-sensitivity.ts';
 export type { Manifest } from './workflows/manifest.ts';
 export type { RunSummary } from './workflows/pipeline.ts';
 export type { ProgressEvent, Reporter } from './workflows/progress.ts';
