@@ -5,6 +5,8 @@ import type { TensorStatistics } from './statistics.ts';
 export interface GramOptions {
   /** Watched values. */
   readonly values: readonly string[];
+  /** Of wider values only the diagonal is added up. */
+  readonly maxWidth: number;
   /** Path of a saved `gramModel()`. */
   readonly model: string;
   /** Where the sums go, in files whose names begin with `prefix`. */
@@ -12,10 +14,11 @@ export interface GramOptions {
   readonly prefix: string;
 }
 
-/** A sum of x * transpose(x) on disk: `width` x `width` float32, little-endian. */
+/** A sum of x * transpose(x) on disk: `width` x `width` float32, or its diagonal, little-endian. */
 export interface GramFile {
   readonly path: string;
   readonly width: number;
+  readonly isDiagonal: boolean;
   /** Vectors that went in. */
   readonly rowCount: number;
 }

@@ -12,6 +12,8 @@ export interface GramCollection
   extends Pick<CollectOptions, 'model' | 'dataset' | 'openObserver' | 'hints' | 'onProgress'> {
   /** Features along the last axis, by value: inputs of linear layers. */
   readonly widths: ReadonlyMap<string, number>;
+  /** Of wider values only the diagonal is added up; of all, when it is 0. */
+  readonly maxWidth: number;
   /** Where the sums are left, `width` x `width` float32 for each value. */
   readonly folder: string;
 }
@@ -24,17 +26,17 @@ export interface GramCollection
 export async function collectGrams(
   options: GramCollection,
 ): Promise<ReadonlyMap<string, GramFile>> {
-  const { widths, folder, onProgress, ...shared } = options;
+  const { widths, maxWidth, folder, onProgress, ...shared } = options;
   const names = [...widths.keys()];
   const isWhole = cutModel(options.model, names, PART_LIMITS.partBytes) === undefined;
-  const passes = isWhole ? passesOf(widths) : [names];
+  const passes = isWhole ? passesOf(widths, maxWidth) : [names];
   const grams = new Map<string, GramFile>();
   for (const [index, values] of passes.entries()) {
     const collected = await collectStatistics({
       ...shared,
       values,
       byBlock: isWhole ? false : PART_LIMITS,
-      grams: { values, folder, prefix: `pass-${index}-` },
+      grams: { values, maxWidth, folder, prefix: `pass-${index}-` },
       onProgress: (progress) =>
         onProgress?.({
           ...progress,
@@ -47,12 +49,15 @@ export async function collectGrams(
   return grams;
 }
 
-function passesOf(widths: ReadonlyMap<string, number>): readonly (readonly string[])[] {
+function passesOf(
+  widths: ReadonlyMap<string, number>,
+  maxWidth: number,
+): readonly (readonly string[])[] {
   const passes: string[][] = [];
   let held = Number.POSITIVE_INFINITY;
   for (const [name, width] of widths) {
     // Old sum and new one.
-    const bytes = 2 * 4 * width * width;
+    const bytes = 2 * 4 * width * (width > maxWidth ? 1 : width);
     if (held + bytes > PASS_BYTES) {
       passes.push([]);
       held = 0;

@@ -9,7 +9,7 @@ import { findLinears } from '../passes/find-linears.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
 import { runPasses } from '../passes/pass.ts';
-import { int4Settings, type Recipe, type Scheme } from '../recipe/recipe.ts';
+import { GPTQ_MAX_WIDTH, int4Settings, type Recipe, type Scheme } from '../recipe/recipe.ts';
 import { type Embedding, findEmbeddings } from './find-embeddings.ts';
 import { whyNotQuantizable } from './layer-limits.ts';
 import { linearForm } from './linear-form.ts';
@@ -60,7 +60,8 @@ export function planQuantization(
   const selected = selectSchemes(layers, recipe);
   const drafts = layers.map((layer): LayerDraft => {
     const { node, weight } = layer;
-    const choice = withinLimits(layer, selected.byLayer.get(layer.name)!);
+    const wanted = withRounding(layer, selected.byLayer.get(layer.name)!, recipe);
+    const choice = withinLimits(layer, wanted);
     return { layer, node, initializer: weight.initializer, choice };
   });
   requireRanges(drafts, ranges);
@@ -82,6 +83,13 @@ export function planQuantization(
     unmatchedRules: selected.unmatchedRules,
     totals: planTotals(typed, planned, embeddings),
   };
+}
+
+/** Says of layers that are too wide for GPTQ how they are rounded instead. */
+function withRounding(layer: LinearLayer, choice: SelectedScheme, recipe: Recipe): SelectedScheme {
+  const isGptq = choice.scheme === 'w4a16' && int4Settings(recipe).rounding === 'gptq';
+  if (!isGptq || layer.inFeatures <= GPTQ_MAX_WIDTH) return choice;
+  return { ...choice, reason: `K > ${GPTQ_MAX_WIDTH}: searched ranges, no GPTQ` };
 }
 
 function withinLimits(layer: LinearLayer, choice: SelectedScheme): SelectedScheme {

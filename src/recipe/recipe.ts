@@ -102,6 +102,9 @@ const smoothingSchema = z.union([
   }),
 ]);
 
+/** Layers with more input features are rounded by `mse`: their Gram matrix would pass 256 MB. */
+export const GPTQ_MAX_WIDTH = 8192;
+
 /** How 4-bit weights are cut, rounded and written. */
 export interface Int4Settings {
   readonly blockSize: 32 | 64 | 128;

@@ -11,7 +11,9 @@ import { openSession } from './session-host.ts';
 interface RunningGram {
   readonly width: number;
   rowCount: number;
-  sum: Tensor;
+  /** The whole sum or, in `squares`, its diagonal. */
+  sum?: Tensor;
+  readonly squares?: Float64Array;
 }
 
 /** Sums of x * transpose(x) by value name. */
@@ -36,26 +38,42 @@ export async function openGramAccumulator(options: GramOptions): Promise<GramAcc
       const data = toFloat32(value);
       const rowCount = data.length / width;
       if (rowCount === 0) return;
-      const known = grams.get(name) ?? {
-        width,
-        rowCount: 0,
-        sum: new Tensor('float32', new Float32Array(width * width), [width, width]),
-      };
+      const known = grams.get(name) ?? emptyGram(width, options.maxWidth);
       grams.set(name, known);
-      const x = new Tensor('float32', data, [rowCount, width]);
-      const result = await session.run({ [vectors]: x, [before]: known.sum });
-      known.sum = result[after] as Tensor;
       known.rowCount += rowCount;
+      if (known.squares !== undefined) {
+        addSquares(known.squares, data);
+        return;
+      }
+      const x = new Tensor('float32', data, [rowCount, width]);
+      const result = await session.run({ [vectors]: x, [before]: known.sum as Tensor });
+      known.sum = result[after] as Tensor;
     },
     async write() {
       const files = new Map<string, GramFile>();
-      for (const [name, { width, rowCount, sum }] of grams) {
+      for (const [name, { width, rowCount, sum, squares }] of grams) {
         const path = join(options.folder, `${options.prefix}${files.size}.f32`);
-        const data = sum.data as Float32Array;
+        const data =
+          squares === undefined ? (sum?.data as Float32Array) : Float32Array.from(squares);
         await writeFile(path, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-        files.set(name, { path, width, rowCount });
+        files.set(name, { path, width, rowCount, isDiagonal: squares !== undefined });
       }
       return files;
     },
   };
+}
+
+function emptyGram(width: number, maxWidth: number): RunningGram {
+  if (width > maxWidth) return { width, rowCount: 0, squares: new Float64Array(width) };
+  const sum = new Tensor('float32', new Float32Array(width * width), [width, width]);
+  return { width, rowCount: 0, sum };
+}
+
+function addSquares(squares: Float64Array, data: Float32Array): void {
+  const width = squares.length;
+  for (let start = 0; start < data.length; start += width) {
+    for (let index = 0; index < width; index++) {
+      squares[index] = squares[index]! + data[start + index]! ** 2;
+    }
+  }
 }

@@ -9,10 +9,15 @@ import type { Model } from '../ir/model.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
 import { findLinears } from '../passes/find-linears.ts';
 import { runPasses } from '../passes/pass.ts';
+import { integerLayers, type Lowering } from '../quantize/lowering.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { applySmoothing } from '../quantize/smooth/apply-smoothing.ts';
-import type { InputMoments, ReadInputMoments } from '../quantize/weights/input-moments.ts';
-import { int4Settings } from '../recipe/recipe.ts';
+import {
+  type InputMoments,
+  momentsOfGram,
+  type ReadInputMoments,
+} from '../quantize/weights/input-moments.ts';
+import { GPTQ_MAX_WIDTH, int4Settings } from '../recipe/recipe.ts';
 import { openOnnxruntimeObserver } from '../runners/observer.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, feedHints, openData } from './open-data.ts';
@@ -36,12 +41,13 @@ export async function collectMoments(
   request: {
     readonly source: ModelOnDisk;
     readonly plan: QuantizationPlan;
+    readonly lowering: Lowering;
     readonly choice: DataChoice | undefined;
   },
   reporter: Reporter,
 ): Promise<CollectedMoments> {
-  const { source, plan, choice } = request;
-  const planned = plan.layers.filter(({ scheme }) => scheme === 'w4a16');
+  const { source, plan, lowering, choice } = request;
+  const planned = integerLayers(plan, lowering).filter(({ scheme }) => scheme === 'w4a16');
   const { rounding } = int4Settings(plan.recipe);
   if (planned.length === 0 || rounding === 'rtn') return { close: async () => {} };
   if (choice === undefined) {
@@ -61,6 +67,7 @@ export async function collectMoments(
       dataset,
       openObserver: openOnnxruntimeObserver,
       hints: feedHints(source.model),
+      maxWidth: rounding === 'gptq' ? GPTQ_MAX_WIDTH : 0,
       folder,
       onProgress: ({ done, total, rssBytes: memoryBytes }) =>
         reporter.progress({ task: 'second moments', done, total, unit: 'samples', memoryBytes }),
@@ -93,7 +100,7 @@ async function readMoments(
 ): Promise<InputMoments> {
   const file = files.get(input);
   if (file === undefined) throw new UsageError(`${input}: calibration saw no value of it.`);
-  const { width, rowCount, path } = file;
-  const gram = elementsFromBytes('float32', await readFile(path)) as Float32Array;
-  return { width, rowCount, gram };
+  const { width, rowCount, path, isDiagonal } = file;
+  const sums = elementsFromBytes('float32', await readFile(path)) as Float32Array;
+  return isDiagonal ? { width, rowCount, squares: sums } : momentsOfGram(width, rowCount, sums);
 }

@@ -16,7 +16,7 @@ import {
   writeTensorrt,
 } from '../formats/tensorrt/write.ts';
 import { applyQuantization } from '../quantize/apply.ts';
-import { TENSORRT_TWIN_LOWERING } from '../quantize/lowering.ts';
+import { ONNXRUNTIME_LOWERING, TENSORRT_TWIN_LOWERING } from '../quantize/lowering.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { chooseDevice } from '../runners/devices.ts';
@@ -189,7 +189,10 @@ async function exportOnnx(
   const isInt4 = plan.layers.some(({ scheme }) => scheme === 'w4a16');
   const name = join('onnx', onnxFileName(isInt4 ? 'q4' : 'q8'));
   await mkdir(join(folder, 'onnx'), { recursive: true });
-  const moments = await collectMoments({ source, plan, choice }, reporter);
+  const moments = await collectMoments(
+    { source, plan, lowering: ONNXRUNTIME_LOWERING, choice },
+    reporter,
+  );
   try {
     const { read } = moments;
     const options = { kernel: workers, ...(read !== undefined && { moments: read }) };

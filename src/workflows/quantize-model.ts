@@ -1,11 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
-import { UsageError } from '../errors.ts';
+import { UnsupportedError, UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
 import { applyQuantization } from '../quantize/apply.ts';
 import type { FusionAudit } from '../quantize/audit-fusion.ts';
-import { ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from '../quantize/lowering.ts';
+import {
+  integerLayers,
+  type Lowering,
+  ONNXRUNTIME_LOWERING,
+  TENSORRT_LOWERING,
+} from '../quantize/lowering.ts';
 import { quantizationFile, serializeQuantizationFile } from '../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { SEARCH_NAME, type SearchFile } from '../quantize/search/search-file.ts';
@@ -97,9 +102,11 @@ export async function quantizeInto(
   if (plan.smoothing !== undefined) await verifySmoothing(source, plan.smoothing, choice);
   const path = join(folder, QUANTIZED_FILES.model);
   const isFloat16 = recipe.activations.dtype === 'float16';
-  const moments = await collectMoments({ source, plan, choice }, reporter);
+  const lowering = isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING;
+  requireIntegers(plan, lowering);
+  const moments = await collectMoments({ source, plan, lowering, choice }, reporter);
   try {
-    await saveQuantized(source.model, plan, path, { isFloat16, moments: moments.read, reporter });
+    await saveQuantized(source.model, plan, path, { lowering, moments: moments.read, reporter });
   } finally {
     await moments.close();
   }
@@ -145,6 +152,15 @@ export async function quantizeInto(
   };
 }
 
+/** Says so when float16 activations, which are for TensorRT, leave every layer float. */
+function requireIntegers(plan: QuantizationPlan, lowering: Lowering): void {
+  if (lowering.weightOnly !== 'float' || integerLayers(plan, lowering).length > 0) return;
+  throw new UnsupportedError(
+    `recipe ${plan.recipe.name}: float16 activations are for TensorRT, where weight-only layers stay ` +
+      'float (got no layer with INT8 activations). Use float32 activations, or recipe w8a8.',
+  );
+}
+
 /** The recipe's plan or, with a budget, the one that a search finds in it. */
 async function planWithin(
   request: QuantizeRequest,
@@ -162,18 +178,18 @@ async function saveQuantized(
   plan: QuantizationPlan,
   path: string,
   options: {
-    readonly isFloat16: boolean;
+    readonly lowering: Lowering;
     readonly moments: ReadInputMoments | undefined;
     readonly reporter: Reporter;
   },
 ): Promise<void> {
-  const { isFloat16, moments, reporter } = options;
+  const { lowering, moments, reporter } = options;
   const total = plan.totals.bytesAfter;
   let reported = 0;
   const workers = createWeightWorkerPool();
   try {
     const model = applyQuantization(source, plan, {
-      lowering: isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING,
+      lowering,
       kernel: workers,
       ...(moments !== undefined && { moments }),
     });

@@ -14,9 +14,9 @@ import { openModel } from '../../src/storage/model-file.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 import { FLOAT, tinyModel, writeTiny } from '../runners/tiny-models.ts';
 
-function read({ path, width }: GramFile): Float32Array {
+function read({ path, width, isDiagonal }: GramFile): Float32Array {
   const bytes = new Uint8Array(readFileSync(path));
-  expect(bytes).toHaveLength(4 * width * width);
+  expect(bytes).toHaveLength(4 * width * (isDiagonal ? 1 : width));
   return new Float32Array(bytes.buffer);
 }
 
@@ -53,6 +53,7 @@ describe('second moments', () => {
         },
       },
       openObserver: openOnnxruntimeObserver,
+      maxWidth: 2,
       folder: temporaryFolder(),
     });
     // Vectors (1, 2), (3, -1), (0, 5).
@@ -62,7 +63,7 @@ describe('second moments', () => {
     }
   });
 
-  it('of a decoder, a block at a time, are those of the model run whole', async () => {
+  it('of a decoder, a block at a time, are those of the model run whole; wide inputs have squares alone', async () => {
     const root = fileURLToPath(new URL('../..', import.meta.url));
     const model = runPasses(await openModel(`${root}/fixtures/glm-nano/optimum`), [
       convertToFloat32,
@@ -73,18 +74,33 @@ describe('second moments', () => {
       sequenceLength: 32,
     });
     const shared = { model, dataset, openObserver: openOnnxruntimeObserver };
-    const byBlock = await collectGrams({ ...shared, widths, folder: temporaryFolder() });
+    const byBlock = await collectGrams({
+      ...shared,
+      widths,
+      maxWidth: 128,
+      folder: temporaryFolder(),
+    });
     const values = [...widths.keys()];
     const whole = await collectStatistics({
       ...shared,
       values,
       byBlock: false,
-      grams: { values, folder: temporaryFolder(), prefix: 'whole-' },
+      grams: { values, maxWidth: 384, folder: temporaryFolder(), prefix: 'whole-' },
     });
+    expect([...byBlock.values()].filter(({ isDiagonal }) => isDiagonal)).toHaveLength(6);
     expect([...byBlock.keys()].sort()).toEqual([...values].sort());
     for (const [name, file] of byBlock) {
       expect(file.rowCount).toBe(64);
-      expect(read(file)).toEqual(read(whole.grams.get(name)!));
+      const gram = read(whole.grams.get(name)!);
+      if (!file.isDiagonal) expect(read(file)).toEqual(gram);
+      else {
+        expect(file.width).toBe(384);
+        const squares = read(file);
+        // Sums in float32 in one, in float64 in the other.
+        squares.forEach((square, index) => {
+          expect(Math.abs(square - gram[index * 385]!)).toBeLessThanOrEqual(1e-5 * square);
+        });
+      }
     }
   });
 });

@@ -10,7 +10,7 @@ import { createInt4Rows, dequantizeInt4Rows } from '../../src/numerics/int4-bloc
 import { applyQuantization } from '../../src/quantize/apply.ts';
 import { auditFusion } from '../../src/quantize/audit-fusion.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
-import type { InputMoments } from '../../src/quantize/weights/input-moments.ts';
+import { momentsOfGram } from '../../src/quantize/weights/input-moments.ts';
 import { roundToNearest } from '../../src/quantize/weights/round-int4.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
 import type { Int4Settings, Recipe } from '../../src/recipe/recipe.ts';
@@ -163,11 +163,11 @@ describe('4-bit weights in onnxruntime', () => {
 });
 
 describe('4-bit weights by calibration', () => {
-  const moments: InputMoments = {
-    width: 64,
-    rowCount: 64,
-    gram: Float32Array.from({ length: 64 * 64 }, (_, index) => (index % 65 === 0 ? 2 : 1)),
-  };
+  const moments = momentsOfGram(
+    64,
+    64,
+    Float32Array.from({ length: 64 * 64 }, (_, index) => (index % 65 === 0 ? 2 : 1)),
+  );
 
   it('ask for the moments of their input when bytes are read, and not before', async () => {
     const { float } = product(64);

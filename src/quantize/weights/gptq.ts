@@ -26,10 +26,11 @@ export interface GptqOptions {
 /**
  * Returns the upper triangular factor of the inverse of the damped Gram matrix, by which GPTQ carries
  * errors. The damping is raised tenfold until the matrix is positive definite.
- * Throws RangeError when the Gram matrix holds NaN or infinity.
+ * Throws RangeError when the moments have no Gram matrix, or one that holds NaN or infinity.
  */
 export function gptqFactor(moments: InputMoments): Float64Array {
   const { gram, width } = moments;
+  if (gram === undefined) throw new RangeError(`gptq: no Gram matrix (width ${width})`);
   for (let ridge = dampingOf(moments); Number.isFinite(ridge); ridge *= 10) {
     const factor = inverseFactor(gram, width, ridge);
     if (factor !== undefined) return factor;

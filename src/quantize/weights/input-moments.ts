@@ -4,8 +4,13 @@ export interface InputMoments {
   readonly width: number;
   /** Activation vectors (tokens) that went in. */
   readonly rowCount: number;
-  /** Sum of x * transpose(x) over all vectors, K x K, row-major, symmetric. */
-  readonly gram: Float32Array;
+  /** Sum of squares of each feature. */
+  readonly squares: Float32Array;
+  /**
+   * Sum of x * transpose(x) over all vectors, K x K, row-major, symmetric. Absent where nobody
+   * wants it, or where K is too large for it.
+   */
+  readonly gram?: Float32Array;
 }
 
 /** Returns the moments of an activation of the float source, by value name. */
@@ -14,16 +19,20 @@ export type ReadInputMoments = (input: string) => Promise<InputMoments>;
 /** Share of the mean squared activation that is added to each (GPTQ's `percdamp`). */
 const DAMPING = 0.01;
 
+/** Returns moments with the squares that stand on the diagonal of `gram`. */
+export function momentsOfGram(width: number, rowCount: number, gram: Float32Array): InputMoments {
+  const squares = Float32Array.from({ length: width }, (_, index) => gram[index * (width + 1)]!);
+  return { width, rowCount, squares, gram };
+}
+
 /** Returns what is added to the diagonal: 1 % of its mean; 1 when nothing ever was active. */
-export function dampingOf({ width, gram }: InputMoments): number {
-  let sum = 0;
-  for (let index = 0; index < width; index++) sum += gram[index * (width + 1)]!;
+export function dampingOf({ width, squares }: InputMoments): number {
+  const sum = squares.reduce((total, square) => total + square, 0);
   return sum > 0 ? (DAMPING * sum) / width : 1;
 }
 
 /** Returns the damped sum of squares of each feature: never zero, dead features weigh little. */
 export function importanceOf(moments: InputMoments): Float64Array {
-  const { width, gram } = moments;
   const damping = dampingOf(moments);
-  return Float64Array.from({ length: width }, (_, index) => gram[index * (width + 1)]! + damping);
+  return Float64Array.from(moments.squares, (square) => square + damping);
 }

@@ -100,7 +100,9 @@ async function makeRounder(
   if (grid.rounding === 'rtn') return roundToNearest(grid);
   const moments = await momentsOf(input, read);
   const importance = importanceOf(moments);
-  if (grid.rounding === 'mse') return roundToNearest(grid, importance);
+  // Inputs wider than GPTQ_MAX_WIDTH have no Gram matrix; the plan says so.
+  if (grid.rounding === 'mse' || moments.gram === undefined)
+    return roundToNearest(grid, importance);
   return roundByGptq(grid, { factor: gptqFactor(moments), width: moments.width, importance });
 }
 

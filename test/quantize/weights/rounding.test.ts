@@ -6,7 +6,11 @@ import {
   type Int4Rows,
 } from '../../../src/numerics/int4-blocks.ts';
 import { gptqFactor, roundByGptq } from '../../../src/quantize/weights/gptq.ts';
-import { type InputMoments, importanceOf } from '../../../src/quantize/weights/input-moments.ts';
+import {
+  type InputMoments,
+  importanceOf,
+  momentsOfGram,
+} from '../../../src/quantize/weights/input-moments.ts';
 import { type RoundInt4, roundToNearest } from '../../../src/quantize/weights/round-int4.ts';
 import { noise } from '../small-models.ts';
 
@@ -42,17 +46,18 @@ function correlatedMoments(width: number, count: number): InputMoments {
       for (let j = 0; j < width; j++) gram[i * width + j]! += x[i]! * x[j]!;
     }
   }
-  return { width, rowCount: count, gram: Float32Array.from(gram) };
+  return momentsOfGram(width, count, Float32Array.from(gram));
 }
 
 function identityMoments(width: number): InputMoments {
   const gram = new Float32Array(width * width);
   for (let index = 0; index < width; index++) gram[index * (width + 1)] = 1;
-  return { width, rowCount: width, gram };
+  return momentsOfGram(width, width, gram);
 }
 
 /** Sum over rows of d * gram * d, d the difference of a rounded row. */
-function outputError(weights: Float32Array, rows: Int4Rows, { gram, width }: InputMoments): number {
+function outputError(weights: Float32Array, rows: Int4Rows, moments: InputMoments): number {
+  const { width, gram = new Float32Array() } = moments;
   const rounded = dequantizeInt4Rows(rows);
   let error = 0;
   for (let start = 0; start < weights.length; start += width) {
@@ -72,9 +77,9 @@ describe('sequential MSE', () => {
   it('has less output error than full ranges when inputs are as uncorrelated as it takes them', () => {
     const width = 256;
     const weights = noise(1, ROWS * width).map((value) => value ** 3);
-    const { gram, rowCount } = correlatedMoments(width, 200);
+    const { gram = new Float32Array(), rowCount } = correlatedMoments(width, 200);
     const alone = gram.map((value, index) => (index % (width + 1) === 0 ? value : 0));
-    const moments = { width, rowCount, gram: alone };
+    const moments = momentsOfGram(width, rowCount, alone);
     for (const symmetric of [true, false]) {
       const grid = { blockSize: 128, symmetric } as const;
       const searched = apply(roundToNearest(grid, importanceOf(moments)), weights, width, 128);
@@ -149,14 +154,14 @@ describe('GPTQ', () => {
   });
 
   it('takes dead inputs: their weights are rounded to nearest and carry nothing', () => {
-    const gram = moments.gram.slice();
+    const gram = moments.gram!.slice();
     for (const dead of [0, 100, 255]) {
       for (let index = 0; index < width; index++) {
         gram[dead * width + index] = 0;
         gram[index * width + dead] = 0;
       }
     }
-    const some = { ...moments, gram };
+    const some = momentsOfGram(width, 600, gram);
     const deadFactor = gptqFactor(some);
     expect(deadFactor.every(Number.isFinite)).toBe(true);
     expect(deadFactor.slice(1, width).every((value) => value === 0)).toBe(true);
@@ -165,7 +170,7 @@ describe('GPTQ', () => {
     expect(outputError(weights, apply(round, weights, width, 128), some)).toBeLessThan(
       outputError(weights, apply(roundToNearest(grid), weights, width, 128), some),
     );
-    const silent = { width, rowCount: 4, gram: new Float32Array(width * width) };
+    const silent = momentsOfGram(width, 4, new Float32Array(width * width));
     const all = roundByGptq(grid, { factor: gptqFactor(silent), width });
     expect(apply(all, weights, width, 128)).toEqual(
       apply(roundToNearest(grid), weights, width, 128),
@@ -190,6 +195,8 @@ describe('GPTQ', () => {
 
   it('refuses moments that are not finite', () => {
     const gram = Float32Array.of(Number.NaN, 0, 0, 1);
-    expect(() => gptqFactor({ width: 2, rowCount: 1, gram })).toThrow(RangeError);
+    expect(() => gptqFactor(momentsOfGram(2, 1, gram))).toThrow(RangeError);
+    const squares = new Float32Array(2);
+    expect(() => gptqFactor({ width: 2, rowCount: 1, squares })).toThrow(RangeError);
   });
 });
