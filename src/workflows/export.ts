@@ -74,7 +74,8 @@ export async function exportModel(
             calibration,
             target,
             shape: options.shape ?? [],
-            choice: dataChoice(options, data),
+            // As many to check with as to calibrate with.
+            choice: { ...dataChoice(options, data), heldOutSamples: options.samples },
           },
           reporter,
         ),

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -179,12 +181,14 @@ describe('stage folders', () => {
     );
   });
 
+  const stage = join(whole, 'out', 'quantize');
   it.each([
-    ['added', (folder: string) => writeFileSync(join(folder, 'notes.txt'), 'mine')],
-    ['changed', (folder: string) => writeFileSync(join(folder, 'config.json'), '{}')],
-    ['removed', (folder: string) => rmSync(join(folder, 'quantization.json'))],
-  ])('with a file %s by somebody else are refused, and replaced with --force', async (_, touch) => {
-    const stage = join(whole, 'out', 'quantize');
+    ['added', (kept: string) => writeFileSync(join(kept, 'notes.txt'), 'mine')],
+    ['changed', (kept: string) => writeFileSync(join(kept, 'config.json'), '{}')],
+    ['removed', (kept: string) => rmSync(join(kept, 'quantization.json'))],
+  ])('with a file %s by somebody else are refused', async (_, touch) => {
+    const clean = join(base, 'clean');
+    cpSync(stage, clean, { recursive: true });
     touch(stage);
     const touched = folderBytes(stage);
     const refused = await run(whole, '--resume');
@@ -193,7 +197,12 @@ describe('stage folders', () => {
       `autoglm: ${stage}: holds files that are not as autoglm left them. Move them away, or use --force to replace them.\n`,
     );
     expect(folderBytes(stage)).toEqual(touched);
+    rmSync(stage, { recursive: true });
+    renameSync(clean, stage);
+  });
 
+  it('that were touched are replaced with --force', async () => {
+    writeFileSync(join(stage, 'config.json'), '{}');
     const forced = await spawnAutoglm(['quantize', '--force'], { cwd: whole });
     expect(forced.code, forced.stderr).toBe(0);
     expect(comparable(whole)).toEqual(expected);
