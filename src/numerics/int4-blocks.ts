@@ -73,7 +73,7 @@ export function int4RowBytes(columnCount: number, { blockSize, symmetric }: Int4
 export function int4Parameters(values: ArrayLike<number>, symmetric: boolean): AffineParameters {
   const { min, max } = rangeWithZero(values);
   if (symmetric) return parametersOf((-min > max ? min : max) / -INT4_MIDDLE, INT4_MIDDLE);
-  const scale = (max - min) / INT4_MAX;
+  const scale = Math.fround(max - min) / INT4_MAX;
   return parametersOf(scale, Math.min(INT4_MAX, roundHalfToEven(-min / scale)));
 }
 
@@ -134,20 +134,19 @@ export function dequantizeInt4Rows(rows: Int4Rows): Float32Array {
 
 /**
  * Returns input B of MatMulNBits, [rows, blocks, blockSize / 2]: the first of two features in the low
- * nibble, a short last block filled up with its zero point. (onnxruntime ContribOperators.md.)
+ * nibble, a short last block filled up with nibbles of 0, which are never multiplied. The bytes are
+ * those of onnxruntime's own quantizer.
  */
 export function packNbitsWeight(rows: Int4Rows): Uint8Array {
-  const { rowCount, columnCount, blockSize, integers, zeroPoints } = rows;
+  const { rowCount, columnCount, blockSize, integers } = rows;
   const blocks = int4BlockCount(columnCount, blockSize);
   const rowBytes = (blocks * blockSize) / 2;
   const packed = new Uint8Array(rowCount * rowBytes);
   for (let row = 0; row < rowCount; row++) {
-    const filling = zeroPoints[(row + 1) * blocks - 1]!;
     const first = row * columnCount;
-    for (let index = 0; index < rowBytes; index++) {
-      const column = 2 * index;
-      const low = column < columnCount ? integers[first + column]! : filling;
-      const high = column + 1 < columnCount ? integers[first + column + 1]! : filling;
+    for (let column = 0, index = 0; column < columnCount; column += 2, index++) {
+      const low = integers[first + column]!;
+      const high = column + 1 < columnCount ? integers[first + column + 1]! : 0;
       packed[row * rowBytes + index] = low | (high << 4);
     }
   }

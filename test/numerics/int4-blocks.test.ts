@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -12,6 +13,7 @@ import {
   quantizeInt4,
   searchInt4Parameters,
 } from '../../src/numerics/int4-blocks.ts';
+import { roundToNearest } from '../../src/quantize/weights/round-int4.ts';
 
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true, min: -1000, max: 1000 });
 const block = fc.array(finite, { minLength: 1, maxLength: 128 });
@@ -114,14 +116,43 @@ describe('searchInt4Parameters', () => {
   });
 });
 
+interface GoldenCase {
+  readonly k: number;
+  readonly n: number;
+  readonly blockSize: Int4BlockSize;
+  readonly symmetric: boolean;
+  readonly weights: string;
+  readonly packed: string;
+  readonly scales: string;
+  readonly zeroPoints?: string;
+}
+
+describe('onnxruntime 1.30', () => {
+  const file = new URL('golden/int4.json', import.meta.url);
+  const cases: readonly GoldenCase[] = JSON.parse(readFileSync(file, 'utf8'));
+  for (const { k, n, blockSize, symmetric, ...bytes } of cases) {
+    it(`has the same bytes for K ${k} in blocks of ${blockSize}, ${symmetric ? '' : 'a'}symmetric`, () => {
+      const weights = new Float32Array(
+        Uint8Array.from(Buffer.from(bytes.weights, 'base64')).buffer,
+      );
+      const rows = createInt4Rows(n, k, blockSize);
+      roundToNearest({ blockSize, symmetric })(weights, rows);
+      expect(Buffer.from(packNbitsWeight(rows)).toString('base64')).toBe(bytes.packed);
+      expect(Buffer.from(rows.scales.buffer).toString('base64')).toBe(bytes.scales);
+      if (bytes.zeroPoints === undefined) return;
+      expect(Buffer.from(packNbitsZeroPoints(rows)).toString('base64')).toBe(bytes.zeroPoints);
+    });
+  }
+});
+
 describe('MatMulNBits layout', () => {
-  it('has the first feature in the low nibble and fills the last block with its zero point', () => {
+  it('has the first feature in the low nibble and fills the last block with zeros', () => {
     const packed = packNbitsWeight(rampRows());
     expect(packed).toHaveLength(2 * 16);
     expect([...packed.subarray(0, 8)]).toEqual([0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe]);
-    // Features 32..39 are 0..7; then zero point 3 of the second block.
-    expect([...packed.subarray(16, 21)]).toEqual([0x10, 0x32, 0x54, 0x76, 0x33]);
-    expect(packed.subarray(20).every((byte) => byte === 0x33)).toBe(true);
+    // Features 32..39 are 0..7.
+    expect([...packed.subarray(16, 20)]).toEqual([0x10, 0x32, 0x54, 0x76]);
+    expect(packed.subarray(20).every((byte) => byte === 0)).toBe(true);
   });
 
   it('packs zero points two blocks to a byte, each row on its own', () => {
