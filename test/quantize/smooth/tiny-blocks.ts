@@ -12,7 +12,7 @@ export interface Parts {
   readonly initializers: readonly Tensor[];
 }
 
-export function weight(name: string, rows: number, columns: number): Tensor {
+function weight(name: string, rows: number, columns: number): Tensor {
   return floats(name, [rows, columns], noise(name.length + rows * 7 + columns, rows * columns));
 }
 
