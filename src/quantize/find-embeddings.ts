@@ -1,4 +1,4 @@
-import { intAttribute, tensorAttribute } from '../ir/attributes.ts';
+import { intAttribute, intsAttribute, tensorAttribute } from '../ir/attributes.ts';
 import { isFloatDataType } from '../ir/data-type.ts';
 import { indexUses } from '../ir/index-uses.ts';
 import type { Model, Node } from '../ir/model.ts';
@@ -11,8 +11,10 @@ export interface Embedding {
   readonly name: string;
   readonly node: Node;
   readonly table: Tensor;
-  /** Identity and Cast nodes between table and Gather. */
+  /** Identity, Cast and Transpose nodes between table and Gather. */
   readonly path: readonly Node[];
+  /** Axis of the tokens in the table as stored: 1 where a Transpose turns the weight of a tied head. */
+  readonly tokenAxis: 0 | 1;
 }
 
 const TOKEN_NAME = /embed|wte|token/i;
@@ -32,9 +34,9 @@ export function findEmbeddings(model: Model, layers: readonly LinearLayer[]): re
     const source = traceConstant(model, producers, node.inputs[0]!);
     if (source === undefined || source.table.dims.length !== 2) continue;
     if (!isFloatDataType(source.table.dataType)) continue;
-    const { name, table } = source;
+    const { name, table, tokenAxis } = source;
     const likeHead = heads.some(
-      (head) => head.weight.initializer === name || head.outFeatures === table.dims[0],
+      (head) => head.weight.initializer === name || head.outFeatures === table.dims[tokenAxis],
     );
     if (POSITION_NAME.test(name) || !(likeHead || TOKEN_NAME.test(name))) continue;
     found.push({ ...source, node });
@@ -46,17 +48,20 @@ function traceConstant(
   model: Model,
   producers: ReadonlyMap<string, Node>,
   value: string,
-): Pick<Embedding, 'name' | 'table' | 'path'> | undefined {
+): Omit<Embedding, 'node'> | undefined {
   const path: Node[] = [];
+  let tokenAxis: 0 | 1 = 0;
   for (let name = value; ; ) {
     const initializer = model.graph.initializers.get(name);
-    if (initializer !== undefined) return { name, table: initializer, path };
+    if (initializer !== undefined) return { name, table: initializer, path, tokenAxis };
     const producer = producers.get(name);
     if (producer?.opType === 'Constant') {
       const table = tensorAttribute(producer, 'value');
-      return table && { name, table, path };
+      return table && { name, table, path, tokenAxis };
     }
-    if (producer?.opType !== 'Identity' && producer?.opType !== 'Cast') return undefined;
+    if (producer?.opType === 'Transpose' && (intsAttribute(producer, 'perm') ?? [1])[0] === 1) {
+      tokenAxis = tokenAxis === 0 ? 1 : 0;
+    } else if (producer?.opType !== 'Identity' && producer?.opType !== 'Cast') return undefined;
     path.unshift(producer);
     name = producer.inputs[0]!;
   }

@@ -179,7 +179,12 @@ function planEmbedding({ embedding, choice }: TableDraft): PlannedEmbedding {
     node: embedding.node.name,
     scheme,
     ...(choice.reason !== undefined && { reason: choice.reason }),
-    table: planWeight(embedding.name, embedding.table, choice.scheme, embedding.table.dims[0]!),
+    table: planWeight(
+      embedding.name,
+      embedding.table,
+      choice.scheme,
+      embedding.table.dims[embedding.tokenAxis]!,
+    ),
   };
 }
 

@@ -11,9 +11,9 @@ import { makeNode, storeWeight, type WriteContext } from './write-context.ts';
  */
 export function writeEmbedding(context: WriteContext, embedding: Embedding): void {
   const { rewrite } = context;
-  const { node, name, table, path } = embedding;
+  const { node, name, table, path, tokenAxis } = embedding;
   const float = typeAfter(table.dataType, path);
-  const { initializer, quantized } = storeWeight(context, name, table, 0, 'float32');
+  const { initializer, quantized } = storeWeight(context, name, table, tokenAxis, 'float32');
   const scales = addConstant(rewrite, {
     name: `${name}_row_scale`,
     dataType: 'float32',
@@ -27,8 +27,10 @@ export function writeEmbedding(context: WriteContext, embedding: Embedding): voi
   const widened = fresh('rows');
   const rowScales = fresh('row_scales');
   const exact = float === 'float32' ? output : fresh('float32');
+  const turned = tokenAxis === 0 ? initializer : fresh('integer_table');
   const nodes = [
-    { ...node, inputs: [initializer, ids], outputs: [rows] },
+    ...(tokenAxis === 0 ? [] : [makeNode('Transpose', [initializer], turned, { perm: [1n, 0n] })]),
+    { ...node, inputs: [turned, ids], outputs: [rows] },
     makeNode('Cast', [rows], widened, { to: BigInt(dataTypeCode('float32')) }),
     makeNode('Gather', [scales, ids], rowScales, { axis: 0n }),
     makeNode('Mul', [widened, rowScales], exact),

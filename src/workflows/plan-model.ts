@@ -29,13 +29,8 @@ export interface PlannedModel {
  */
 export async function planModel(request: PlanRequest): Promise<PlannedModel> {
   const { source, recipe, calibration } = request;
-  const calibrated =
-    calibration === undefined ? new Map() : rangesOf(calibration, recipe.activations);
-  if (calibration === undefined || recipe.smoothing === 'none') {
-    return {
-      plan: planQuantization(source.model, recipe, calibrated),
-      ranges: calibrated,
-    };
+  if (calibration === undefined) {
+    return { plan: planQuantization(source.model, recipe, new Map()), ranges: new Map() };
   }
   const twin = runPasses(source.model, [convertToFloat32]);
   const channels = new Map(
@@ -44,6 +39,12 @@ export async function planModel(request: PlanRequest): Promise<PlannedModel> {
     ),
   );
   const smoothing = await planSmoothing(twin, recipe, channels, createWeightKernel());
+  const { activations } = recipe;
+  // Clipping costs a smoothed language model more than it gains: SmolLM2-135M has perplexity x1.009
+  // with whole ranges and x1.019 with the best range of each tensor.
+  const clips = smoothing === undefined || activations.calibrator !== 'auto';
+  const calibrator = clips ? activations.calibrator : 'minmax';
+  const calibrated = rangesOf(calibration, { ...activations, calibrator });
   const ranges = smoothRanges(twin, calibrated, smoothing, channels);
   return { plan: planQuantization(source.model, recipe, ranges, smoothing), ranges };
 }

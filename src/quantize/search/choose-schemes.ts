@@ -1,14 +1,15 @@
 import type { Model } from '../../ir/model.ts';
 import { planTotals } from '../plan-totals.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
+import type { PlannedSmoothing } from '../smooth/planned-smoothing.ts';
 import { type GroupChoice, isIntegerScheme, type SearchGroup } from './search-group.ts';
 
 /** Why a layer that a search took back is not as the recipe has it. */
 const REASON = 'search';
 
 /**
- * Returns the plan with the layers of each group as chosen. Smoothing stays as planned: it is exact
- * in float, and other layers rely on it.
+ * Returns the plan with the layers of each group as chosen. Smoothing goes where no layer behind it
+ * has INT8 activations any more.
  */
 export function chooseSchemes(
   model: Model,
@@ -21,7 +22,26 @@ export function chooseSchemes(
     for (const name of group.layers) byLayer.set(name, choices[index] ?? 'planned');
   });
   const layers = plan.layers.map((layer) => withChoice(layer, byLayer.get(layer.name)));
-  return { ...plan, layers, totals: planTotals(model, layers, plan.embeddings) };
+  const { smoothing, ...rest } = plan;
+  const needed = smoothing && neededSmoothing(smoothing, layers);
+  return {
+    ...rest,
+    layers,
+    ...(needed !== undefined && { smoothing: needed }),
+    totals: planTotals(model, layers, plan.embeddings),
+  };
+}
+
+/** Scales serve the quantized inputs behind them. Where none is left they only make weights uneven. */
+function neededSmoothing(
+  smoothing: PlannedSmoothing,
+  layers: readonly PlannedLayer[],
+): PlannedSmoothing | undefined {
+  const integer = new Set(
+    layers.filter(({ scheme }) => isIntegerScheme(scheme)).map(({ name }) => name),
+  );
+  const sites = smoothing.sites.filter((site) => site.layers.some((name) => integer.has(name)));
+  return sites.length === 0 ? undefined : { ...smoothing, sites };
 }
 
 function withChoice(layer: PlannedLayer, choice: GroupChoice | undefined): PlannedLayer {

@@ -4,19 +4,19 @@ import { type GroupChoice, hasIntegerActivations, type SearchGroup } from './sea
 
 /** The ways in which a search measures. */
 export interface SearchMeasurements {
-  /** Fast: INT8 activations switched on and off in one loaded model. Knows no `float`. */
-  readonly simulate: Evaluate;
-  /** The same on some of the windows: enough to put groups in order. */
+  /**
+   * INT8 activations switched on and off in one loaded model, on some of the windows: fast, and enough
+   * to put groups in order. Knows no `float`.
+   */
   readonly glance: Evaluate;
-  /** The artifact itself, built and run. */
+  /** The artifact itself, built and run on all windows. */
   readonly measure: Evaluate;
 }
 
-/** One measured point between all INT8 activations and none. */
+/** One measured artifact between all INT8 activations and none. */
 export interface CurvePoint {
   readonly choices: readonly GroupChoice[];
   readonly figures: SearchFigures;
-  readonly measuredOn: 'simulation' | 'artifact';
 }
 
 /** What a search found. */
@@ -34,84 +34,44 @@ export interface SearchOutcome {
 
 /**
  * Finds the choice with the most INT8 activations that `holds`: as few groups as possible, the most
- * sensitive per weight first, become weight-only. With n groups it takes at most
- * `n + ceil(log2 n) + 4` evaluations, of which the `n + 1` behind the order run on a few windows
- * only, and the last is of the artifact itself. Where the artifact
- * misses what the simulation promised, more groups are given up until the artifact holds. If
- * weight-only groups do not hold either, they become float in the same manner.
+ * sensitive per weight first, become weight-only. With n groups it takes n + 1 glances and at most
+ * `ceil(log2 n) + 2` artifacts, of which the one that is chosen has proven itself. If weight-only
+ * groups do not hold either, they become float in the same manner.
  */
 export async function searchBudget(
   groups: readonly SearchGroup[],
-  measurements: SearchMeasurements,
+  { glance, measure }: SearchMeasurements,
   holds: (figures: SearchFigures) => boolean,
 ): Promise<SearchOutcome> {
   const curve: CurvePoint[] = [];
-  const at = async (
-    choices: readonly GroupChoice[],
-    measuredOn: CurvePoint['measuredOn'],
-  ): Promise<CurvePoint> => {
-    const evaluate = measuredOn === 'artifact' ? measurements.measure : measurements.simulate;
-    const point = { choices, figures: await evaluate(choices), measuredOn };
+  const at = async (choices: readonly GroupChoice[]): Promise<CurvePoint> => {
+    const point = { choices, figures: await measure(choices) };
     curve.push(point);
     return point;
   };
-  const search: Search = { groups, at, measure: measurements.measure, holds };
+  const search: Search = { groups, at, measure, holds };
   const count = groups.filter(hasIntegerActivations).length;
-  const everything = fallBack(groups, [], 0, 'planned');
-  if (count > 0 && holds((await at(everything, 'simulation')).figures)) {
-    const proof = await at(everything, 'artifact');
-    if (holds(proof.figures)) return outcome(true, proof, [], curve);
+  if (count > 0) {
+    const everything = await at(fallBack(groups, [], 0, 'planned'));
+    if (holds(everything.figures)) return outcome(true, everything, [], curve);
   }
-  const nothing = groups.map((): GroupChoice => 'weight-only');
-  const baseline = await at(nothing, count > 0 ? 'simulation' : 'artifact');
-  if (!holds(baseline.figures)) return searchFloat(search, [], curve);
-  if (count === 0) return outcome(true, baseline, [], curve);
-  const ranking = await rankGroups(groups, measurements.glance);
-  const fallen = (own: number): readonly GroupChoice[] =>
-    fallBack(groups, ranking, own, 'weight-only');
-  const promised = await bisect(0, count, async (middle) =>
-    holds((await at(fallen(middle), 'simulation')).figures),
-  );
-  const proven = await prove(promised, count, holds, (own) => at(fallen(own), 'artifact'));
-  return proven === undefined
-    ? searchFloat(search, ranking, curve)
-    : outcome(true, proven, ranking, curve);
-}
-
-/**
- * Returns the artifact with the fewest fallen groups that holds, looking from `promised` on: there,
- * then 1, 3, 7 ... groups further and, once one holds, between it and the last that did not.
- */
-async function prove(
-  promised: number,
-  count: number,
-  holds: (figures: SearchFigures) => boolean,
-  artifactAt: (fallen: number) => Promise<CurvePoint>,
-): Promise<CurvePoint | undefined> {
-  let proven: CurvePoint | undefined;
-  const isEnough = async (own: number): Promise<boolean> => {
-    const point = await artifactAt(own);
-    const isProven = holds(point.figures);
-    if (isProven) proven = point;
-    return isProven;
-  };
-  let failing = promised - 1;
-  let next = promised;
-  for (let step = 1; !(await isEnough(next)); step *= 2) {
-    if (next === count) return undefined;
-    failing = next;
-    next = Math.min(count, next + step);
-  }
-  await bisect(failing, next, isEnough);
-  return proven;
+  const nothing = await at(groups.map((): GroupChoice => 'weight-only'));
+  if (!holds(nothing.figures)) return searchFloat(search, [], curve);
+  if (count === 0) return outcome(true, nothing, [], curve);
+  const ranking = await rankGroups(groups, glance);
+  let best = nothing;
+  await bisect(0, count, async (middle) => {
+    const point = await at(fallBack(groups, ranking, middle, 'weight-only'));
+    const isEnough = holds(point.figures);
+    if (isEnough) best = point;
+    return isEnough;
+  });
+  return outcome(true, best, ranking, curve);
 }
 
 interface Search {
   readonly groups: readonly SearchGroup[];
-  readonly at: (
-    choices: readonly GroupChoice[],
-    measuredOn: CurvePoint['measuredOn'],
-  ) => Promise<CurvePoint>;
+  readonly at: (choices: readonly GroupChoice[]) => Promise<CurvePoint>;
   readonly measure: Evaluate;
   readonly holds: (figures: SearchFigures) => boolean;
 }
@@ -124,7 +84,7 @@ async function searchFloat(
 ): Promise<SearchOutcome> {
   const candidates = groups.flatMap(({ canBeFloat }, group) => (canBeFloat ? [{ group }] : []));
   const all = fallBack(groups, candidates, candidates.length, 'float', 'weight-only');
-  const limit = await at(all, 'artifact');
+  const limit = await at(all);
   if (!holds(limit.figures)) return outcome(false, limit, ranking, curve);
   const exact = limit.figures.klNats ?? 0;
   const costs: { readonly group: number; readonly cost: number }[] = [];
@@ -137,7 +97,7 @@ async function searchFloat(
   const order = costs.sort((a, b) => (a.cost === b.cost ? a.group - b.group : b.cost - a.cost));
   let best = limit;
   await bisect(0, order.length, async (middle) => {
-    const point = await at(fallBack(groups, order, middle, 'float', 'weight-only'), 'artifact');
+    const point = await at(fallBack(groups, order, middle, 'float', 'weight-only'));
     const isEnough = holds(point.figures);
     if (isEnough) best = point;
     return isEnough;

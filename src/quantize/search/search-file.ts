@@ -30,7 +30,6 @@ const pointSchema = z.strictObject({
   weightOnlyShare: z.number(),
   groups: z.strictObject({ planned: count, weightOnly: count, float: count }),
   figures: figuresSchema,
-  measuredOn: z.enum(['simulation', 'artifact']),
 });
 
 const fileSchema = z.strictObject({
@@ -81,9 +80,7 @@ export function describeSearch(description: SearchDescription): SearchFile {
   const { recipe, budget, data, evaluations, groups, outcome } = description;
   const { choices, figures, ranking, curve } = outcome;
   const chosen: CurvePoint | undefined =
-    choices === undefined || figures === undefined
-      ? undefined
-      : { choices, figures, measuredOn: 'artifact' };
+    choices === undefined || figures === undefined ? undefined : { choices, figures };
   const points = curve.map((point) => describePoint(groups, point));
   return {
     schema: 'autoglm.search/1',
@@ -129,7 +126,7 @@ export function parseSearchFile(text: string, where: string): SearchFile {
 
 function describePoint(
   groups: readonly SearchGroup[],
-  { choices, figures, measuredOn }: CurvePoint,
+  { choices, figures }: CurvePoint,
 ): SearchPoint {
   const integer = groups.filter(hasIntegerActivations);
   const weightsOf = (choice: GroupChoice): number =>
@@ -151,7 +148,6 @@ function describePoint(
       float: groupsOf('float'),
     },
     figures,
-    measuredOn,
   };
 }
 

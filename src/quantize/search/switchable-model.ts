@@ -27,7 +27,8 @@ export function switchablePlan(
   const choices = groups.map(
     (group): GroupChoice => (isDynamic(group) ? 'weight-only' : 'planned'),
   );
-  return chooseSchemes(model, plan, groups, choices);
+  const { smoothing: _, ...chosen } = chooseSchemes(model, plan, groups, choices);
+  return { ...chosen, ...(plan.smoothing !== undefined && { smoothing: plan.smoothing }) };
 }
 
 /**
