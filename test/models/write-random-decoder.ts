@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { attributes } from '../../src/ir/attributes.ts';
 import type { Model, Node, ValueInfo } from '../../src/ir/model.ts';
@@ -56,6 +56,8 @@ export async function writeRandomDecoder(
   await saveModel(dataType === 'float16' ? model : inFloat32(model), path, {
     referenceWeights: true,
   });
+  // Python's onnx refuses data files with a second name.
+  unlinkSync(weights);
   return path;
 }
 
