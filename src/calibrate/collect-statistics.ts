@@ -26,8 +26,8 @@ import { ValueSpool } from './value-spool.ts';
 const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
 /** Constants (as float32) of one part, unless a single block has more. */
 const PART_BYTES = 256 * 2 ** 20;
-/** Values between parts held in memory; more go to disk. */
-const SPOOL_BYTES = 64 * 2 ** 20;
+/** Values between parts held in memory; more go to disk, so that samples do not show in memory. */
+const SPOOL_BYTES = 16 * 2 ** 20;
 
 /** How far a collection is, after each run of a part of the model over a sample. */
 export interface CollectProgress {
