@@ -57,16 +57,14 @@ function renderCurve(curve: readonly SearchPoint[]): string {
       { heading: 'agreement', align: 'right' },
       { heading: 'perplexity', align: 'right' },
       { heading: 'drop', align: 'right' },
-      { heading: 'measured on' },
     ],
-    curve.map(({ integerShare, weightOnlyShare, figures, measuredOn }) => [
+    curve.map(({ integerShare, weightOnlyShare, figures }) => [
       formatPercent(integerShare, 1),
       formatPercent(weightOnlyShare, 1),
       formatDivergence(figures.klNats),
       formatPercent(figures.agreement, 1),
       figures.perplexityRatio === null ? '-' : `${figures.perplexityRatio.toFixed(4)}x`,
       figures.dropPoints === null ? '-' : `${figures.dropPoints.toFixed(2)} pt`,
-      measuredOn,
     ]),
   );
 }

@@ -57,7 +57,7 @@ const CANDIDATE = 'candidate.onnx';
 /**
  * Returns an evaluator. Nothing is run before something is asked that the cache does not know. The
  * source runs once; its logits stay on disk. The switched model is written and loaded once and
- * serves every simulation until an artifact takes its place.
+ * serves every glance until an artifact takes its place.
  */
 export function openSearchEvaluator(request: EvaluatorRequest): SearchEvaluator {
   const { cache } = request;
@@ -80,12 +80,8 @@ export function openSearchEvaluator(request: EvaluatorRequest): SearchEvaluator 
   };
   return {
     evaluated,
-    simulate: (choices) =>
-      cached(keyOf('simulation', choices), (open) => simulate(open, request, choices)),
     glance: (choices) =>
-      cached(keyOf('glance', choices), (open) =>
-        simulate(open, request, choices, request.glanceStride),
-      ),
+      cached(keyOf('glance', choices), (open) => simulate(open, request, choices)),
     measure: (choices) =>
       cached(keyOf('artifact', choices), (open) => measure(open, request, choices)),
     close: async () => {
@@ -137,7 +133,6 @@ async function simulate(
   bench: Bench,
   request: EvaluatorRequest,
   choices: readonly GroupChoice[],
-  stride = 1,
 ): Promise<SearchFigures> {
   bench.switched ??= await openSwitched(bench, request);
   const { inputs, switches } = bench.switched;
@@ -146,7 +141,7 @@ async function simulate(
   const own = inputs.filter(({ name }) => name !== switches);
   const feedsOf: MakeFeeds = (sample, hints) =>
     new Map([...makeFeeds(own, sample, hints), [switches, value]]);
-  return runWindows(bench, request, feedsOf, stride);
+  return runWindows(bench, request, feedsOf, request.glanceStride);
 }
 
 async function openSwitched(
@@ -250,10 +245,7 @@ function findLogits(outputs: readonly SessionValue[], dataset: Dataset): string 
   );
 }
 
-function keyOf(
-  kind: 'simulation' | 'glance' | 'artifact',
-  choices: readonly GroupChoice[],
-): string {
+function keyOf(kind: 'glance' | 'artifact', choices: readonly GroupChoice[]): string {
   const letters = { planned: 'p', 'weight-only': 'w', float: 'f' } as const;
   return `${kind} ${choices.map((choice) => letters[choice]).join('')}`;
 }

@@ -70,7 +70,7 @@ export async function searchPlan(
   refuseFourBits(plan);
   const groups = findSearchGroups(source.model, plan);
   const count = groups.filter(hasIntegerActivations).length;
-  const full = Math.ceil(Math.log2(Math.max(count, 1))) + 3;
+  const full = Math.ceil(Math.log2(Math.max(count, 1))) + 2;
   const expected = { full, glances: count + 1 };
   return withEvaluator({ source, plan, groups, expected }, request, reporter, async (bench) => {
     const outcome = await searchBudget(groups, bench.evaluator, (figures) => {
@@ -112,12 +112,12 @@ export async function rankSensitivity(
   const counts = [...new Set(CURVE_SHARES.map((share) => Math.ceil(share * count)))];
   const expected = { full: counts.length, glances: count + 1 };
   return withEvaluator({ source, plan, groups, expected }, place, reporter, async (bench) => {
-    const { simulate, glance, evaluated } = bench.evaluator;
+    const { measure, glance, evaluated } = bench.evaluator;
     const ranking = await rankGroups(groups, glance);
     const curve: CurvePoint[] = [];
     for (const fallen of counts) {
       const choices = fallBack(groups, ranking, fallen, 'weight-only');
-      curve.push({ choices, figures: await simulate(choices), measuredOn: 'simulation' });
+      curve.push({ choices, figures: await measure(choices) });
     }
     const { data } = bench;
     const outcome = { ranking, curve };

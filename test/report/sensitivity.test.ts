@@ -16,7 +16,6 @@ const point = (integerShare: number, klNats: number | null): SearchFile['curve']
   weightOnlyShare: 1 - integerShare,
   groups: { planned: 1, weightOnly: 1, float: 0 },
   figures: figures(klNats),
-  measuredOn: 'simulation',
 });
 
 const group = (
@@ -39,7 +38,7 @@ const SEARCH: SearchFile = {
   budget: { maxKl: 0.04 },
   data: { sha256: 'ab', windows: 8 },
   evaluations: 130,
-  chosen: { ...point(0.93, 0.039), measuredOn: 'artifact' },
+  chosen: point(0.93, 0.039),
   groups: [
     group('<b>layers.1.down', null, 'weight-only'),
     group('layers.9.down', 0.0123, 'weight-only'),
@@ -55,7 +54,7 @@ describe('renderSensitivity', () => {
     expect(text).toMatch(/layers\.9\.down +884,736 +0\.0123 +0\.0123 +weight-only/);
     expect(text).toContain('not finite');
     expect(text).toContain('... and 10 less sensitive');
-    expect(text).toMatch(/93\.0 % +7\.0 % +0\.0380 +95\.0 % +1\.0042x +-0\.10 pt +simulation/);
+    expect(text).toMatch(/93\.0 % +7\.0 % +0\.0380 +95\.0 % +1\.0042x +-0\.10 pt/);
   });
 
   it('shows every group when asked', () => {

@@ -73,6 +73,26 @@ describe('chooseSchemes', () => {
   });
 });
 
+describe('chooseSchemes of a smoothed plan', () => {
+  it('drops scales where no quantized input is left behind them, and keeps the others', async () => {
+    const { model, plan, groups } = await planned('glm-nano/optimum');
+    const [first, second] = groups as [(typeof groups)[number], (typeof groups)[number]];
+    const site = (layers: readonly string[]) => ({
+      name: layers[0]!,
+      kind: 'norm' as const,
+      into: 'norm',
+      layers,
+      scales: '',
+    });
+    const sites = [site(first.layers), site(second.layers)];
+    const smoothed = { ...plan, smoothing: { alpha: 0.7, sites, declined: [] } };
+    const fallen = (count: number) =>
+      groups.map((_, index): GroupChoice => (index < count ? 'weight-only' : 'planned'));
+    expect(chooseSchemes(model, smoothed, groups, fallen(1)).smoothing?.sites).toEqual([sites[1]]);
+    expect(chooseSchemes(model, smoothed, groups, fallen(2)).smoothing).toBeUndefined();
+  });
+});
+
 describe('makeSwitchable', () => {
   it.each(['glm-nano/optimum', 'glm-nano/dynamo-opset18', 'glm-nano/genai', 'vit-fashion/optimum'])(
     'puts one switch before the products of every group of %s',
