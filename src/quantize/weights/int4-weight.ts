@@ -30,6 +30,9 @@ export interface Int4Sources {
   readonly zeroPoints: TensorSource;
 }
 
+/** Bytes of one constant, from all of a weight. */
+type MakeBytes = (rows: Int4Rows) => Uint8Array;
+
 /** Makes the 4-bit weights of one model. It keeps no more than one of them in memory. */
 export type Int4Weights = (layer: LinearLayer) => Int4Weight;
 
@@ -43,17 +46,23 @@ export function int4Weights(settings: Int4Settings, moments?: ReadInputMoments):
   const rowsOf = cacheLast(async (layer: LinearLayer) =>
     roundLayer(layer, settings, await rounderOf(settings.rounding === 'rtn' ? '' : layer.input)),
   );
+  let packed:
+    | { readonly make: MakeBytes; readonly rows: Int4Rows; readonly bytes: Uint8Array }
+    | undefined;
+  const packedBy = (make: MakeBytes, rows: Int4Rows): Uint8Array => {
+    if (packed?.make !== make || packed.rows !== rows) packed = { make, rows, bytes: make(rows) };
+    return packed.bytes;
+  };
   return (layer) => {
     const { outFeatures, inFeatures } = layer;
     const { blockSize } = settings;
     const blocks = int4BlockCount(inFeatures, blockSize);
-    const source = (byteLength: number, make: (rows: Int4Rows) => Uint8Array): TensorSource => {
-      const bytesOf = cacheLast(async (rows: Int4Rows) => make(rows));
+    const source = (byteLength: number, make: MakeBytes): TensorSource => {
       return derivedSource({
         rowCount: byteLength,
         rowByteLength: 1,
         async fill(into, first, count) {
-          const bytes = await bytesOf(await rowsOf(layer));
+          const bytes = packedBy(make, await rowsOf(layer));
           into.set(bytes.subarray(first, first + count));
         },
       });
