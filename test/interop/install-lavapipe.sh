@@ -12,9 +12,12 @@ fi
 . /etc/os-release
 target=''
 if [ "${VERSION_CODENAME:-}" = bookworm ]; then
-  cat >/etc/apt/sources.list.d/bookworm-backports.sources <<'SOURCES'
+  # Backports lie on the mirror that the machine is set up with.
+  mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
+    awk '$2 == "bookworm" { print $1; exit }')
+  cat >/etc/apt/sources.list.d/bookworm-backports.sources <<SOURCES
 Types: deb
-URIs: http://deb.debian.org/debian
+URIs: $mirror
 Suites: bookworm-backports
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
