@@ -41,66 +41,64 @@ describe.skipIf(!isInstalled && !isCi)('Slurm', () => {
   });
 
   // Three daemons start on free ports and may lose one to somebody else in between: once more then.
-  it(
-    'runs an array of shards, one killed and submitted again, whose merge equals one run',
-    { retry: 1 },
-    async () => {
-      const folder = temporaryFolder();
-      const out = join(folder, 'out');
-      const command = join(folder, 'autoglm');
-      writeFileSync(
-        command,
-        `#!/bin/sh\nexec "${process.execPath}" "${join(root, 'bin/autoglm.js')}" "$@"\n`,
-      );
-      chmodSync(command, 0o755);
-      const slurm = await startSlurm(join(folder, 'slurm'));
-      try {
-        const env = {
-          ...slurm.env,
-          AUTOGLM: command,
-          MODEL: join(root, 'fixtures/glm-nano/torchscript'),
-          DATA: join(root, 'calibration/text'),
-          OUT: out,
-          OPTIONS: '--samples 4 --sequence-length 32',
-          SHARDS: '4',
-        };
-        const submit = (...args: string[]): string =>
-          execFileSync('sbatch', ['--parsable', '--mem=0', `--chdir=${folder}`, ...args], {
-            env,
-            encoding: 'utf8',
-          }).trim();
-        const state = (job: string): string =>
-          /JobState=(\w+)/.exec(
-            execFileSync('scontrol', ['show', 'job', job], { env, encoding: 'utf8' }),
-          )?.[1] ?? '';
+  it('runs an array of shards, one killed and submitted again, whose merge equals one run', {
+    retry: 1,
+    timeout: 240_000,
+  }, async () => {
+    const folder = temporaryFolder();
+    const out = join(folder, 'out');
+    const command = join(folder, 'autoglm');
+    writeFileSync(
+      command,
+      `#!/bin/sh\nexec "${process.execPath}" "${join(root, 'bin/autoglm.js')}" "$@"\n`,
+    );
+    chmodSync(command, 0o755);
+    const slurm = await startSlurm(join(folder, 'slurm'));
+    try {
+      const env = {
+        ...slurm.env,
+        AUTOGLM: command,
+        MODEL: join(root, 'fixtures/glm-nano/torchscript'),
+        DATA: join(root, 'calibration/text'),
+        OUT: out,
+        OPTIONS: '--samples 4 --sequence-length 32',
+        SHARDS: '4',
+      };
+      const submit = (...args: string[]): string =>
+        execFileSync('sbatch', ['--parsable', '--mem=0', `--chdir=${folder}`, ...args], {
+          env,
+          encoding: 'utf8',
+        }).trim();
+      const state = (job: string): string =>
+        /JobState=(\w+)/.exec(
+          execFileSync('scontrol', ['show', 'job', job], { env, encoding: 'utf8' }),
+        )?.[1] ?? '';
 
-        const array = submit('--array=0-3', script);
-        await until(() => state(`${array}_1`) === 'RUNNING');
-        execFileSync('scancel', ['--signal=KILL', '--full', `${array}_1`], { env });
-        await until(() => [0, 1, 2, 3].every((task) => isOver(state(`${array}_${task}`))));
-        for (const task of [0, 2, 3]) {
-          expect(state(`${array}_${task}`), printed(folder)).toBe('COMPLETED');
-        }
-        expect(state(`${array}_1`)).not.toBe('COMPLETED');
-        expect(existsSync(join(out, 'shard-1/calibration.json'))).toBe(false);
-
-        const again = submit('--array=1', script);
-        const merge = submit(`--dependency=afterok:${again}`, script, 'merge');
-        await until(() => isOver(state(merge)));
-        expect(state(merge), printed(folder)).toBe('COMPLETED');
-
-        const single = join(folder, 'single');
-        const { MODEL, DATA, OPTIONS } = env;
-        const options = ['--data', DATA, '-o', single, '--quiet', ...OPTIONS.split(' ')];
-        execFileSync(command, ['calibrate', MODEL, ...options]);
-        const read = (at: string): string => readFileSync(join(at, 'calibration.json'), 'utf8');
-        expect(read(out)).toBe(read(single));
-      } finally {
-        slurm.stop();
+      const array = submit('--array=0-3', script);
+      await until(() => state(`${array}_1`) === 'RUNNING');
+      execFileSync('scancel', ['--signal=KILL', '--full', `${array}_1`], { env });
+      await until(() => [0, 1, 2, 3].every((task) => isOver(state(`${array}_${task}`))));
+      for (const task of [0, 2, 3]) {
+        expect(state(`${array}_${task}`), printed(folder)).toBe('COMPLETED');
       }
-    },
-    240_000,
-  );
+      expect(state(`${array}_1`)).not.toBe('COMPLETED');
+      expect(existsSync(join(out, 'shard-1/calibration.json'))).toBe(false);
+
+      const again = submit('--array=1', script);
+      const merge = submit(`--dependency=afterok:${again}`, script, 'merge');
+      await until(() => isOver(state(merge)));
+      expect(state(merge), printed(folder)).toBe('COMPLETED');
+
+      const single = join(folder, 'single');
+      const { MODEL, DATA, OPTIONS } = env;
+      const options = ['--data', DATA, '-o', single, '--quiet', ...OPTIONS.split(' ')];
+      execFileSync(command, ['calibrate', MODEL, ...options]);
+      const read = (at: string): string => readFileSync(join(at, 'calibration.json'), 'utf8');
+      expect(read(out)).toBe(read(single));
+    } finally {
+      slurm.stop();
+    }
+  });
 });
 
 function isOver(state: string): boolean {
