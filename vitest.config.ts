@@ -9,7 +9,6 @@ const config: ViteUserConfig = defineConfig({
     hookTimeout: 300_000,
     // Two cores on the reference machine: more workers only make each other late.
     maxWorkers: 2,
-    benchmark: { include: ['test/bench/**/*.bench.ts'] },
   },
 });
 
