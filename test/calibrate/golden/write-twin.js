@@ -3,8 +3,8 @@
  * twin of a fixture and the feeds of its calibration samples. Called by make_minmax.py.
  * node write-twin.js <model.onnx> <data set> <samples> <folder>
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { openDataset } from '../../../dist/calibrate/dataset.js';
 import { feedInputs, makeFeeds } from '../../../dist/calibrate/make-feeds.js';
 import { convertToFloat32 } from '../../../dist/passes/convert-to-float32.js';
@@ -16,7 +16,11 @@ const [modelPath, dataPath, samples, folder] = process.argv.slice(2);
 mkdirSync(folder, { recursive: true });
 const twin = convertToFloat32.run(await openModel(modelPath), { decline: () => {} });
 await saveModel(twin, join(folder, 'twin.onnx'));
-const dataset = await openDataset(dataPath, { samples: Number(samples) });
+const tokenizer = join(dirname(modelPath), 'tokenizer.json');
+const dataset = await openDataset(dataPath, {
+  samples: Number(samples),
+  ...(existsSync(tokenizer) && { tokenizer }),
+});
 const inputs = feedInputs(twin.graph);
 const feeds = [];
 for await (const sample of dataset.samples('calibration')) {
