@@ -88,8 +88,6 @@ describe('inspectModel', () => {
       expect(result['parameterCount']).toBeLessThan(9.401e9);
       expect(result['bitsPerWeight']).toBeCloseTo(16, 3);
       expect(result['peakBytes']).toBeLessThan(200e6);
-      // 3 seconds on the reference machine when it is idle; tests share it with other tests.
-      expect(result['seconds']).toBeLessThan(6);
       if (process.env['AUTOGLM_FIGURES'] !== undefined) console.log(output);
     } finally {
       rmSync(folder, { recursive: true, force: true });
