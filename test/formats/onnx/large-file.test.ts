@@ -39,16 +39,13 @@ it('indexes 3.2 GB of embedded weights without reading them', async () => {
   writeSparseModel(path);
   expect(statSync(path).size).toBeGreaterThan(3.2e9);
   const before = process.memoryUsage().rss;
-  const started = performance.now();
   const { graph } = await openModel(path);
-  const milliseconds = performance.now() - started;
   const grown = process.memoryUsage().rss - before;
   expect(graph.initializers.size).toBe(TENSORS);
   const last = graph.initializers.get('w23')!.source;
   expect(last.byteLength).toBe(TENSOR_BYTES);
   await last.read(new Uint8Array(16), TENSOR_BYTES - 16);
-  // 5 ms and 1 MB on a quiet machine; reading the file would take seconds and gigabytes.
-  expect(milliseconds).toBeLessThan(1000);
+  // 1 MB on a quiet machine; reading the file would take gigabytes.
   expect(grown).toBeLessThan(50e6);
 });
 
