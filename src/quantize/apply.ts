@@ -21,6 +21,7 @@ import type { WriteContext } from './write-context.ts';
 import { writeDynamicLinear } from './write-dynamic-linear.ts';
 import { writeEmbedding } from './write-embedding.ts';
 import { type Int4Context, writeInt4 } from './write-int4.ts';
+import { writeBlockedEmbedding, writeInt8Blocks } from './write-int8-blocks.ts';
 import { writeLinear } from './write-linear.ts';
 
 /** First opset whose DequantizeLinear takes one scale per channel, and FP16 scales. */
@@ -63,6 +64,7 @@ export function applyQuantization(
     activations: new Map(),
     dynamicActivations: new Map(),
     weights: new Map(),
+    blockedWeights: new Map(),
   };
   const settings = int4Settings(plan.recipe);
   const int4: Int4Context = { settings, weights: int4Weights(settings, options.moments) };
@@ -71,7 +73,9 @@ export function applyQuantization(
   const wanted = integerLayers(plan, lowering);
   for (const { planned, layer } of inNodeOrder(typed, layers, wanted)) {
     const form = linearForm(layer, planned.scheme, declaredRank(typed.graph, layer.input));
+    const { blockSize } = planned.weight;
     if (planned.scheme === 'w4a16') writeInt4(context, int4, layer);
+    else if (blockSize !== undefined) writeInt8Blocks(context, layer, blockSize);
     else if (form === 'DynamicQuantizeMatMul') writeDynamicLinear(context, layer);
     else if (form !== 'float') writeLinear(context, layer, form, planned.activation);
   }
@@ -86,10 +90,13 @@ function writeEmbeddings(
   planned: readonly PlannedEmbedding[],
 ): void {
   const tables = findEmbeddings(model, layers);
-  for (const { name, node, scheme } of planned) {
+  for (const { name, node, scheme, table } of planned) {
     if (scheme === 'float') continue;
-    const found = tables.find((table) => table.name === name && table.node.name === node);
-    writeEmbedding(context, found ?? missing('token table', name));
+    const found =
+      tables.find((candidate) => candidate.name === name && candidate.node.name === node) ??
+      missing('token table', name);
+    if (table.blockSize === undefined) writeEmbedding(context, found);
+    else writeBlockedEmbedding(context, found, table.blockSize);
   }
 }
 

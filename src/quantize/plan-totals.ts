@@ -42,16 +42,16 @@ interface Entry {
   readonly isQuantized: boolean;
 }
 
-/** A tied weight is stored once; each further reader adds its own scales. */
+/** A tied weight is stored once; each further reader adds its own scales unless these come in blocks. */
 function unique(
   weights: readonly (readonly [PlannedLayer['weight'], boolean])[],
 ): readonly Entry[] {
   const entries = new Map<string, Entry>();
-  for (const [{ initializer, dims, bytesBefore, bytesAfter }, isQuantized] of weights) {
+  for (const [{ initializer, dims, bytesBefore, bytesAfter, blockSize }, isQuantized] of weights) {
     const known = entries.get(initializer);
     if (known === undefined) {
       entries.set(initializer, { before: bytesBefore, after: bytesAfter, isQuantized });
-    } else if (isQuantized) {
+    } else if (isQuantized && blockSize === undefined) {
       const integers = dims.reduce((product, dim) => product * dim, 1);
       // 4-bit weights are rounded for their input, so each reader has its own.
       known.after += bytesAfter < integers ? bytesAfter : bytesAfter - integers;

@@ -9,7 +9,13 @@ import { findLinears } from '../passes/find-linears.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
 import { runPasses } from '../passes/pass.ts';
-import { GPTQ_MAX_WIDTH, int4Settings, type Recipe, type Scheme } from '../recipe/recipe.ts';
+import {
+  GPTQ_MAX_WIDTH,
+  int4Settings,
+  type Recipe,
+  type Scheme,
+  weightOnlyBlockSize,
+} from '../recipe/recipe.ts';
 import { type Embedding, findEmbeddings } from './find-embeddings.ts';
 import { whyNotQuantizable } from './layer-limits.ts';
 import { linearForm } from './linear-form.ts';
@@ -72,8 +78,9 @@ export function planQuantization(
     return { embedding, node: embedding.node, initializer: embedding.name, choice };
   });
   leaveSharedFloat(indexUses(typed.graph), [...drafts, ...tables]);
-  const planned = drafts.map((draft) => planLayer(typed, draft, recipe, ranges));
-  const embeddings = tables.map(planEmbedding);
+  const blockSizes = chooseBlockSizes(drafts, tables, recipe);
+  const planned = drafts.map((draft) => planLayer(typed, draft, { recipe, ranges, blockSizes }));
+  const embeddings = tables.map((draft) => planEmbedding(draft, blockSizes));
   requireSomething(planned, embeddings, recipe);
   return {
     recipe,
@@ -137,11 +144,43 @@ function leaveSharedFloat(index: UseIndex, drafts: readonly Draft[]): void {
   }
 }
 
+/**
+ * Returns the block size of each weight-only constant that the recipe cuts in blocks: where blocks divide
+ * its input features, and no reader needs a scale per channel.
+ */
+function chooseBlockSizes(
+  layers: readonly LayerDraft[],
+  tables: readonly TableDraft[],
+  recipe: Recipe,
+): ReadonlyMap<string, number> {
+  const blockSize = weightOnlyBlockSize(recipe);
+  if (blockSize === undefined) return new Map();
+  const byChannel = new Set<string>();
+  for (const { layer, choice, initializer } of layers) {
+    const fits = choice.scheme === 'w8a16' && layer.inFeatures % blockSize === 0;
+    if (!fits) byChannel.add(initializer);
+  }
+  for (const { embedding, initializer } of tables) {
+    const { table, tokenAxis } = embedding;
+    if (table.dims[1 - tokenAxis]! % blockSize !== 0) byChannel.add(initializer);
+  }
+  const names = [...layers, ...tables].map(({ initializer }) => initializer);
+  return new Map(
+    names.filter((name) => !byChannel.has(name)).map((name): [string, number] => [name, blockSize]),
+  );
+}
+
+/** What the planning of one layer looks at. */
+interface LayerContext {
+  readonly recipe: Recipe;
+  readonly ranges: ActivationRanges;
+  readonly blockSizes: ReadonlyMap<string, number>;
+}
+
 function planLayer(
   model: Model,
   { layer, choice }: LayerDraft,
-  recipe: Recipe,
-  ranges: ActivationRanges,
+  { recipe, ranges, blockSizes }: LayerContext,
 ): PlannedLayer {
   const { node, weight } = layer;
   const range = choice.scheme === 'w8a8' ? ranges.get(layer.input) : undefined;
@@ -155,7 +194,11 @@ function planLayer(
     form: linearForm(layer, choice.scheme, declaredRank(model.graph, layer.input)),
     inFeatures: layer.inFeatures,
     outFeatures: layer.outFeatures,
-    weight: planWeight(weight.initializer, weight.tensor, choice.scheme, layer.outFeatures, recipe),
+    weight: planWeight(weight.initializer, weight.tensor, choice.scheme, {
+      channels: layer.outFeatures,
+      recipe,
+      blockSize: blockSizes.get(weight.initializer),
+    }),
     ...(range !== undefined && {
       activation: planActivation(layer.input, range, recipe.activations.symmetric),
     }),
@@ -172,19 +215,20 @@ function planActivation(
   return { tensor, min, max, calibrator, dataType: 'uint8', scale, zeroPoint };
 }
 
-function planEmbedding({ embedding, choice }: TableDraft): PlannedEmbedding {
+function planEmbedding(
+  { embedding, choice }: TableDraft,
+  blockSizes: ReadonlyMap<string, number>,
+): PlannedEmbedding {
   const scheme = choice.scheme === 'float' ? 'float' : 'int8';
   return {
     name: embedding.name,
     node: embedding.node.name,
     scheme,
     ...(choice.reason !== undefined && { reason: choice.reason }),
-    table: planWeight(
-      embedding.name,
-      embedding.table,
-      choice.scheme,
-      embedding.table.dims[embedding.tokenAxis]!,
-    ),
+    table: planWeight(embedding.name, embedding.table, choice.scheme, {
+      channels: embedding.table.dims[embedding.tokenAxis]!,
+      blockSize: blockSizes.get(embedding.name),
+    }),
   };
 }
 
@@ -192,18 +236,23 @@ function planWeight(
   initializer: string,
   tensor: Tensor,
   scheme: Scheme,
-  channels: number,
-  recipe?: Recipe,
+  grid: {
+    readonly channels: number;
+    readonly recipe?: Recipe;
+    readonly blockSize: number | undefined;
+  },
 ): PlannedWeight {
+  const { channels, recipe, blockSize } = grid;
   const { dims, dataType } = tensor;
   const count = elementCount(dims);
   const bytesBefore = rawByteLength(dataType, count) ?? tensor.source.byteLength;
   const integerBytes =
     scheme === 'w4a16' && recipe !== undefined
       ? channels * int4RowBytes(count / channels, int4Settings(recipe))
-      : count + 4 * channels;
-  const bytesAfter = scheme === 'float' ? bytesBefore : integerBytes;
-  return { initializer, dims, dataType, bytesBefore, bytesAfter };
+      : count + 4 * (blockSize === undefined ? channels : count / blockSize);
+  const planned = { initializer, dims, dataType, bytesBefore };
+  if (scheme === 'float') return { ...planned, bytesAfter: bytesBefore };
+  return { ...planned, bytesAfter: integerBytes, ...(blockSize !== undefined && { blockSize }) };
 }
 
 function requireSomething(

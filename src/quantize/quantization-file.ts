@@ -6,7 +6,7 @@ import { CALIBRATORS, RECIPE_SCHEMA, ROLES, SCHEMES } from '../recipe/recipe.ts'
 import type { ActivationRange, ActivationRanges, QuantizationPlan } from './quantization-plan.ts';
 
 /** Version of the layout. A reader refuses versions it does not know. */
-const QUANTIZATION_FILE_VERSION = 1;
+const QUANTIZATION_FILE_VERSION = 2;
 
 const count = z.int().nonnegative();
 const dataTypeSchema = z.custom<DataType>(
@@ -22,6 +22,7 @@ const weightSchema = z.strictObject({
   dataType: dataTypeSchema,
   bytesBefore: count,
   bytesAfter: count,
+  blockSize: count.optional(),
 });
 
 const layerSchema = z.strictObject({
@@ -54,11 +55,12 @@ const embeddingSchema = z.strictObject({
 });
 
 const smoothingSchema = z.strictObject({
-  alpha: z.number(),
   sites: z.array(
     z.strictObject({
       name: z.string(),
       kind: z.enum(['norm', 'up', 'value']),
+      purpose: z.enum(['activations', 'weights']),
+      alpha: z.number().min(0).max(1),
       into: z.string(),
       layers: z.array(z.string()),
       scales: z.base64(),

@@ -30,6 +30,8 @@ export interface PlannedWeight {
   readonly dataType: DataType;
   readonly bytesBefore: number;
   readonly bytesAfter: number;
+  /** Input features that share a scale, where not all of an output channel do. */
+  readonly blockSize?: number;
 }
 
 /**

@@ -46,13 +46,13 @@ export function quantizeWeight(
     async fill(into, firstRow, count) {
       const channelScales = await scales();
       const target = new Int8Array(into.buffer, into.byteOffset, into.length);
-      for await (const block of blocks(tensor, firstRow, count)) {
-        const start = (block.firstRow! - firstRow) * columnCount;
+      for await (const block of readRowBlocks(tensor, firstRow, count)) {
+        const start = (block.firstRow - firstRow) * columnCount;
         const part = target.subarray(start, start + block.rowCount * columnCount);
         if (axis === 1) await kernel.quantizeColumns(block, channelScales, LIMIT, part);
         else {
-          const end = block.firstRow! + block.rowCount;
-          const rowScales = channelScales.subarray(block.firstRow!, end);
+          const end = block.firstRow + block.rowCount;
+          const rowScales = channelScales.subarray(block.firstRow, end);
           await kernel.quantizeRows(block, rowScales, LIMIT, part);
         }
       }
@@ -117,9 +117,9 @@ export async function absMax(
 ): Promise<Float32Array> {
   const [rowCount] = tensor.dims as readonly [number, number];
   const maxima = new Float32Array(tensor.dims[axis]!);
-  for await (const block of blocks(tensor, 0, rowCount)) {
+  for await (const block of readRowBlocks(tensor, 0, rowCount)) {
     const found = axis === 1 ? await kernel.absMaxColumns(block) : await kernel.absMaxRows(block);
-    const first = axis === 1 ? 0 : block.firstRow!;
+    const first = axis === 1 ? 0 : block.firstRow;
     found.forEach((magnitude, index) => {
       if (magnitude > maxima[first + index]!) maxima[first + index] = magnitude;
     });
@@ -127,16 +127,24 @@ export async function absMax(
   return maxima;
 }
 
-/** Yields rows `[firstRow, firstRow + count)` in blocks; each block's bytes are valid until the next. */
-async function* blocks(
+/** A {@link WeightBlock} that says where it lies. */
+export type PlacedBlock = WeightBlock & { readonly firstRow: number };
+
+/**
+ * Yields rows `[firstRow, firstRow + count)` of a float matrix in blocks of some multiple of
+ * `multiple` rows; each block's bytes are valid until the next.
+ */
+export async function* readRowBlocks(
   tensor: Tensor,
   firstRow: number,
   count: number,
-): AsyncGenerator<WeightBlock> {
+  multiple = 1,
+): AsyncGenerator<PlacedBlock> {
   const [, columnCount] = tensor.dims as readonly [number, number];
   const width = tensor.dataType === 'float32' ? 4 : 2;
   const rowBytes = columnCount * width;
-  const rowsAtOnce = Math.max(1, Math.min(count, Math.floor(BLOCK_BYTES / rowBytes)));
+  const multiples = Math.max(1, Math.floor(BLOCK_BYTES / rowBytes / multiple));
+  const rowsAtOnce = Math.min(count, multiples * multiple);
   const buffer = new Uint8Array(rowsAtOnce * rowBytes);
   for (let row = firstRow; row < firstRow + count; row += rowsAtOnce) {
     const rowCount = Math.min(rowsAtOnce, firstRow + count - row);

@@ -1,5 +1,11 @@
 import type { LinearLayer } from '../passes/linear-layer.ts';
-import { defaultScheme, type Recipe, type RecipeRule, type Scheme } from '../recipe/recipe.ts';
+import {
+  defaultScheme,
+  isIntegerScheme,
+  type Recipe,
+  type RecipeRule,
+  type Scheme,
+} from '../recipe/recipe.ts';
 
 /** What a recipe asks for one layer, and why when it is not the recipe's default. */
 export interface SelectedScheme {
@@ -12,9 +18,6 @@ export interface SelectedSchemes {
   readonly byLayer: ReadonlyMap<string, SelectedScheme>;
   readonly unmatchedRules: readonly string[];
 }
-
-/** Schemes that a gated down projection is spared. */
-const QUANTIZES_ACTIVATIONS: ReadonlySet<Scheme> = new Set(['w8a8', 'w8a8-dynamic']);
 
 const HEAD_SCHEMES = { 'weight-only': 'w8a16', float: 'float', w8a8: 'w8a8' } as const;
 
@@ -56,7 +59,7 @@ function initialScheme(
 ): SelectedScheme {
   const usual = defaultScheme(recipe);
   const isGatedDown = layer.role === 'down' && gated.has(layer.block);
-  if (isGatedDown && recipe.gatedDown === 'weight-only' && QUANTIZES_ACTIVATIONS.has(usual)) {
+  if (isGatedDown && recipe.gatedDown === 'weight-only' && isIntegerScheme(usual)) {
     return { scheme: 'w8a16', reason: 'gated down' };
   }
   if (layer.role !== 'head') return { scheme: usual };

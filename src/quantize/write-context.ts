@@ -23,6 +23,16 @@ export interface WriteContext {
   >;
   /** INT8 weights by constant and layout: tied layers share the bytes. */
   readonly weights: Map<string, StoredWeight>;
+  /** The same for weights in blocks. */
+  readonly blockedWeights: Map<string, StoredBlocks>;
+}
+
+/** Names of the constants of a weight in blocks. */
+export interface StoredBlocks {
+  /** uint8 [out, blocks, blockSize], zero at 128. */
+  readonly integers: string;
+  /** float32 [out, blocks]. */
+  readonly scales: string;
 }
 
 /** An INT8 constant in the graph. */

@@ -5,9 +5,7 @@ import type { Int4Settings } from '../recipe/recipe.ts';
 import { addConstant } from './rewrite.ts';
 import type { Int4Sources, Int4Weights } from './weights/int4-weight.ts';
 import { makeNode, type WriteContext } from './write-context.ts';
-
-/** Activations become INT8 per block inside the CPU kernel; without it onnxruntime is some 20 times slower. */
-const ACCURACY_LEVEL = 4n;
+import { makeNbitsNode, replaceProduct } from './write-nbits.ts';
 
 /** What 4-bit layers of one model share. */
 export interface Int4Context {
@@ -21,21 +19,11 @@ export interface Int4Context {
  * Gemm's bias becomes an Add.
  */
 export function writeInt4(context: WriteContext, int4: Int4Context, layer: LinearLayer): void {
-  const { rewrite } = context;
-  const { node, weight, name } = layer;
-  const output = node.outputs[0]!;
-  const bias = node.opType === 'Gemm' ? (node.inputs[2] ?? '') : '';
-  const product = bias === '' ? output : rewrite.freshName(`${output}_product`);
-  // The fusion audit finds layers by node name.
-  const named = { ...node, name: node.name === '' ? name : node.name, outputs: [product] };
-  const nodes =
+  replaceProduct(context, layer, (named) =>
     int4.settings.form === 'qdq'
       ? writeBlocked(context, int4, layer, named)
-      : [writeNbits(context, int4, layer, named)];
-  const sum = bias === '' ? [] : [makeNode('Add', [product, bias], output)];
-  rewrite.instead.set(node, [...nodes, ...sum]);
-  rewrite.perhapsUnused.add(weight.initializer);
-  for (const step of weight.path) rewrite.perhapsUnused.add(step.outputs[0]!);
+      : [writeNbits(context, int4, layer, named)],
+  );
 }
 
 function writeNbits(
@@ -72,20 +60,7 @@ function writeNbits(
       }),
     );
   }
-  const { attributes } = makeNode('', [], '', {
-    K: BigInt(inFeatures),
-    N: BigInt(outFeatures),
-    bits: 4n,
-    block_size: BigInt(blockSize),
-    accuracy_level: ACCURACY_LEVEL,
-  });
-  return {
-    ...named,
-    opType: 'MatMulNBits',
-    domain: 'com.microsoft',
-    inputs: [layer.input, ...constants],
-    attributes,
-  };
+  return makeNbitsNode(named, layer, constants, { bits: 4, blockSize });
 }
 
 function writeBlocked(

@@ -12,6 +12,11 @@ export const SCHEMES = ['w8a8', 'w8a8-dynamic', 'w8a16', 'w4a16', 'float'] as co
  */
 export type Scheme = (typeof SCHEMES)[number];
 
+/** Says whether a scheme has INT8 activations. */
+export function isIntegerScheme(scheme: Scheme): boolean {
+  return scheme === 'w8a8' || scheme === 'w8a8-dynamic';
+}
+
 /** Ways to choose the range of an activation; `auto` takes the one with the best SQNR per tensor. */
 export const CALIBRATORS = ['minmax', 'percentile', 'entropy', 'mse', 'auto'] as const;
 
@@ -58,9 +63,15 @@ const weightsSchema = z
     granularity: z
       .enum(['channel', 'block'])
       .default('channel')
-      .describe('What shares a scale: an output channel (8 bits) or blockSize of its weights (4).'),
+      .describe(
+        'What shares a scale: an output channel, or blockSize of its weights. 4-bit weights always ' +
+          'come in blocks, 8-bit ones only where activations stay float.',
+      ),
     symmetric: z.boolean().default(true).describe('4-bit blocks may have zero points instead.'),
-    blockSize: z.literal([32, 64, 128]).optional().describe('Of 4-bit weights; 128 when absent.'),
+    blockSize: z
+      .literal([32, 64, 128])
+      .optional()
+      .describe('128 for 4 bits and 32 for 8 when absent.'),
     rounding: z
       .enum(['rtn', 'mse', 'gptq'])
       .optional()
@@ -70,8 +81,8 @@ const weightsSchema = z
       .optional()
       .describe('Of 4-bit weights: MatMulNBits (when absent) or DequantizeLinear of opset 21.'),
   })
-  .refine(({ bits, granularity }) => (bits === 4) === (granularity === 'block'), {
-    error: 'granularity is "block" for 4 bits and "channel" for 8.',
+  .refine(({ bits, granularity }) => bits === 8 || granularity === 'block', {
+    error: 'granularity: 4-bit weights come in blocks (expected "block").',
   })
   .refine(({ bits, symmetric }) => bits === 4 || symmetric, {
     error: 'symmetric: weights of 8 bits have no zero points (got false, expected true).',
@@ -94,13 +105,40 @@ const activationsSchema = z.strictObject({
     .describe('Element type of what is not quantized: float32 for CPU and web.'),
 });
 
+const strengthSchema = z.number().min(0).max(1);
+
 const smoothingSchema = z.union([
   z.literal('none'),
-  z.literal('auto').describe('Strength 0.7 for models of text whose scales fold, none elsewhere.'),
+  z.literal('auto').describe('For models of text whose scales fold, none elsewhere.'),
   z.strictObject({
-    alpha: z.number().min(0).max(1).describe('0 leaves activations alone; 0.7 suits most.'),
+    alpha: strengthSchema.describe('Of INT8 activations: 0 leaves them alone; 0.8 suits most.'),
+    downAlpha: strengthSchema
+      .optional()
+      .describe('Of INT8 inputs of down projections; alpha when absent.'),
+    weightOnlyAlpha: strengthSchema
+      .optional()
+      .describe('Of float inputs of INT8 weights; 0.2 when absent.'),
   }),
 ]);
+
+/** Strengths of smoothing, see the recipe schema. */
+export interface SmoothingStrengths {
+  readonly alpha: number;
+  readonly downAlpha: number;
+  readonly weightOnlyAlpha: number;
+}
+
+/** Best by KL on SmolLM2-135M, over text that was neither calibrated on nor reported. */
+const AUTO_STRENGTHS: SmoothingStrengths = { alpha: 0.8, downAlpha: 0.75, weightOnlyAlpha: 0.2 };
+
+/** Returns the strengths that a recipe asks for, defaults filled in; undefined for none. */
+export function smoothingStrengths({ smoothing }: Recipe): SmoothingStrengths | undefined {
+  if (smoothing === 'none') return undefined;
+  if (smoothing === 'auto') return AUTO_STRENGTHS;
+  const { alpha, downAlpha = alpha } = smoothing;
+  const { weightOnlyAlpha = AUTO_STRENGTHS.weightOnlyAlpha } = smoothing;
+  return { alpha, downAlpha, weightOnlyAlpha };
+}
 
 /** Layers with more input features are rounded by `mse`: their Gram matrix would pass 256 MB. */
 export const GPTQ_MAX_WIDTH = 8192;
@@ -166,6 +204,15 @@ export function defaultScheme(recipe: Recipe): Scheme {
 export function int4Settings({ weights }: Recipe): Int4Settings {
   const { blockSize = 128, symmetric, rounding = 'gptq', form = 'nbits' } = weights;
   return { blockSize, symmetric, rounding, form };
+}
+
+/** Block size of 8-bit weights whose recipe names none: that of onnxruntime's activation blocks. */
+const INT8_BLOCK_SIZE = 32;
+
+/** Returns how many input features share a scale in 8-bit weight-only layers; undefined for all. */
+export function weightOnlyBlockSize({ weights }: Recipe): number | undefined {
+  const { bits, granularity, blockSize = INT8_BLOCK_SIZE } = weights;
+  return bits === 8 && granularity === 'block' ? blockSize : undefined;
 }
 
 /** Returns the JSON Schema (draft 2020-12) of recipe files, for editors. */

@@ -1,11 +1,15 @@
 import type { Model } from '../../ir/model.ts';
+import { isIntegerScheme } from '../../recipe/recipe.ts';
 import { planTotals } from '../plan-totals.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 import type { PlannedSmoothing } from '../smooth/planned-smoothing.ts';
-import { type GroupChoice, isIntegerScheme, type SearchGroup } from './search-group.ts';
+import type { GroupChoice, SearchGroup } from './search-group.ts';
 
 /** Why a layer that a search took back is not as the recipe has it. */
 const REASON = 'search';
+
+/** Input features that share a scale in layers that fell back. */
+const BLOCK_SIZE = 32;
 
 /**
  * Returns the plan with the layers of each group as chosen. Smoothing goes where no layer behind it
@@ -21,7 +25,8 @@ export function chooseSchemes(
   groups.forEach((group, index) => {
     for (const name of group.layers) byLayer.set(name, choices[index] ?? 'planned');
   });
-  const layers = plan.layers.map((layer) => withChoice(layer, byLayer.get(layer.name)));
+  const shared = sharedConstants(plan);
+  const layers = plan.layers.map((layer) => withChoice(layer, byLayer.get(layer.name), shared));
   const { smoothing, ...rest } = plan;
   const needed = smoothing && neededSmoothing(smoothing, layers);
   return {
@@ -32,7 +37,7 @@ export function chooseSchemes(
   };
 }
 
-/** Scales serve the quantized inputs behind them. Where none is left they only make weights uneven. */
+/** Scales for INT8 activations only make weights uneven where none is left behind them. */
 function neededSmoothing(
   smoothing: PlannedSmoothing,
   layers: readonly PlannedLayer[],
@@ -40,17 +45,49 @@ function neededSmoothing(
   const integer = new Set(
     layers.filter(({ scheme }) => isIntegerScheme(scheme)).map(({ name }) => name),
   );
-  const sites = smoothing.sites.filter((site) => site.layers.some((name) => integer.has(name)));
+  const sites = smoothing.sites.filter(
+    ({ purpose, layers: readers }) =>
+      purpose === 'weights' || readers.some((name) => integer.has(name)),
+  );
   return sites.length === 0 ? undefined : { ...smoothing, sites };
 }
 
-function withChoice(layer: PlannedLayer, choice: GroupChoice | undefined): PlannedLayer {
+/** Constants with more than one quantized reader, which must agree about scales. */
+function sharedConstants({ layers, embeddings }: QuantizationPlan): ReadonlySet<string> {
+  const seen = new Set<string>();
+  const shared = new Set<string>();
+  for (const { initializer } of [
+    ...layers.map(({ weight }) => weight),
+    ...embeddings.map(({ table }) => table),
+  ]) {
+    if (seen.has(initializer)) shared.add(initializer);
+    seen.add(initializer);
+  }
+  return shared;
+}
+
+/** Layers fall back to blocks, the most exact of the INT8 weights. */
+function withChoice(
+  layer: PlannedLayer,
+  choice: GroupChoice | undefined,
+  shared: ReadonlySet<string>,
+): PlannedLayer {
   if (choice === undefined || choice === 'planned') return layer;
   if (choice === 'weight-only' && !isIntegerScheme(layer.scheme)) return layer;
   const { activation: _, weight, ...rest } = { ...layer, reason: REASON };
   if (choice === 'weight-only') {
-    return { ...rest, weight, scheme: 'w8a16', form: 'MatMulNBits' };
+    const inBlocks = layer.inFeatures % BLOCK_SIZE === 0 && !shared.has(weight.initializer);
+    const chosen = inBlocks ? weightInBlocks(weight, layer) : weight;
+    return { ...rest, weight: chosen, scheme: 'w8a16', form: 'MatMulNBits' };
   }
   const bytesAfter = weight.bytesBefore;
   return { ...rest, weight: { ...weight, bytesAfter }, scheme: 'float', form: 'float' };
+}
+
+function weightInBlocks(
+  weight: PlannedLayer['weight'],
+  { inFeatures, outFeatures }: PlannedLayer,
+): PlannedLayer['weight'] {
+  const count = inFeatures * outFeatures;
+  return { ...weight, bytesAfter: count + (4 * count) / BLOCK_SIZE, blockSize: BLOCK_SIZE };
 }

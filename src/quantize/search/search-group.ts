@@ -1,7 +1,7 @@
 import type { Model } from '../../ir/model.ts';
 import { findLinears } from '../../passes/find-linears.ts';
 import type { LinearRole } from '../../passes/linear-layer.ts';
-import type { Scheme } from '../../recipe/recipe.ts';
+import { isIntegerScheme, type Scheme } from '../../recipe/recipe.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 
 /** Linear layers that read the same value, and so share one quantized input: q, k and v, say. */
@@ -21,11 +21,6 @@ export interface SearchGroup {
 
 /** What a search makes of a group: what the plan says, or something dearer and more exact. */
 export type GroupChoice = 'planned' | 'weight-only' | 'float';
-
-/** Says whether a scheme has INT8 activations. */
-export function isIntegerScheme(scheme: Scheme): boolean {
-  return scheme === 'w8a8' || scheme === 'w8a8-dynamic';
-}
 
 /** Says whether the layers of a group get INT8 activations from the plan. */
 export function hasIntegerActivations({ scheme }: SearchGroup): boolean {

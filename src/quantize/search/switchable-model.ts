@@ -27,8 +27,10 @@ export function switchablePlan(
   const choices = groups.map(
     (group): GroupChoice => (isDynamic(group) ? 'weight-only' : 'planned'),
   );
-  const { smoothing: _, ...chosen } = chooseSchemes(model, plan, groups, choices);
-  return { ...chosen, ...(plan.smoothing !== undefined && { smoothing: plan.smoothing }) };
+  const { smoothing: _, layers: taken, ...chosen } = chooseSchemes(model, plan, groups, choices);
+  // A product with its weight in blocks has no input to switch.
+  const layers = taken.map((layer, index) => ({ ...layer, weight: plan.layers[index]!.weight }));
+  return { ...chosen, layers, ...(plan.smoothing !== undefined && { smoothing: plan.smoothing }) };
 }
 
 /**

@@ -4,6 +4,7 @@ import { indexUses } from '../../ir/index-uses.ts';
 import type { Graph, Model, Node } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import type { LinearLayer } from '../../passes/linear-layer.ts';
+import { typeAfter } from '../layer-limits.ts';
 import { findSmoothingSites } from './find-sites.ts';
 import { decodeScales, type PlannedSmoothing } from './planned-smoothing.ts';
 import { scaleTensor } from './scale-tensor.ts';
@@ -98,7 +99,8 @@ function rewrite(
     const { tensor, initializer, outputAxis } = layer.weight;
     const factors =
       outputAxis === 1 ? { rows: input, columns: output } : { rows: output, columns: input };
-    added.push({ ...scaleTensor(tensor, factors, tensor.dataType), name: initializer });
+    const stored = typeAfter(tensor.dataType, layer.weight.path);
+    added.push({ ...scaleTensor(tensor, factors, stored), name: initializer });
     const constant = graph.nodes.find((node) => node.outputs[0] === initializer);
     if (constant !== undefined) replace.set(constant, []);
   }

@@ -2,7 +2,7 @@ import type { WeightKernel } from '../../numerics/weight-kernel.ts';
 import { absMax } from '../quantized-weight.ts';
 import type { SmoothingSite } from './smoothing-site.ts';
 
-/** Scales outside are not taken: float16 weights would leave their range. */
+/** Scales are held inside: float16 weights would leave their range. */
 const SMALLEST = 2 ** -13;
 const LARGEST = 2 ** 13;
 
@@ -13,23 +13,37 @@ export interface ChannelExtremes {
 }
 
 /**
- * Returns one scale per channel of a site: `max|x|^alpha / max|w|^(1 - alpha)` (SmoothQuant, Xiao et
- * al. 2023, equation 4), rounded to a power of two so that the folds are exact in float16 and
- * float32 alike. A channel that never speaks, in activation or weights, keeps scale 1.
+ * What the scales of a site are for. `activations`: INT8 activations, whose channels become alike.
+ * `weights`: INT8 weights behind float activations, whose rounding shrinks in the channels that
+ * carry most.
+ */
+export type SmoothingPurpose = 'activations' | 'weights';
+
+/** How strongly the scales of a site follow its activation, and what for. */
+export interface SmoothingStrength {
+  readonly purpose: SmoothingPurpose;
+  /** 0 to 1. */
+  readonly alpha: number;
+}
+
+/**
+ * Returns one float32 scale per channel of a site, within 2^-13 to 2^13. For activations it is
+ * `max|x|^alpha / max|w|^(1 - alpha)` (SmoothQuant, Xiao et al. 2023, equation 4), for weights
+ * `max|x|^alpha` (AWQ, Lin et al. 2023, with the maximum in place of the mean). A channel that
+ * never speaks, in activation or weights, keeps scale 1.
  */
 export function chooseScales(
   site: SmoothingSite,
   activation: Float32Array,
   weight: Float32Array,
-  alpha: number,
+  { purpose, alpha }: SmoothingStrength,
 ): Float32Array {
   const x = foldShared(site, activation);
   const w = foldShared(site, weight);
   return x.map((magnitude, channel) => {
     if (!(magnitude > 0 && magnitude < Infinity && w[channel]! > 0)) return 1;
-    const scale = magnitude ** alpha / w[channel]! ** (1 - alpha);
-    const rounded = 2 ** Math.round(Math.log2(scale));
-    return Math.min(Math.max(rounded, SMALLEST), LARGEST);
+    const divisor = purpose === 'activations' ? w[channel]! ** (1 - alpha) : 1;
+    return Math.min(Math.max(magnitude ** alpha / divisor, SMALLEST), LARGEST);
   });
 }
 

@@ -3,14 +3,20 @@ import type { Model } from '../../ir/model.ts';
 import type { WeightKernel } from '../../numerics/weight-kernel.ts';
 import { findLinears } from '../../passes/find-linears.ts';
 import type { Declined } from '../../passes/pass.ts';
-import type { Recipe } from '../../recipe/recipe.ts';
+import {
+  isIntegerScheme,
+  type Recipe,
+  type SmoothingStrengths,
+  smoothingStrengths,
+} from '../../recipe/recipe.ts';
 import { findEmbeddings } from '../find-embeddings.ts';
 import type { ActivationRange, ActivationRanges } from '../quantization-plan.ts';
-import { selectSchemes } from '../select-scheme.ts';
+import { type SelectedScheme, selectSchemes } from '../select-scheme.ts';
 import {
   type ChannelExtremes,
   chooseScales,
   magnitudes,
+  type SmoothingStrength,
   weightMagnitudes,
 } from './choose-scales.ts';
 import { findSmoothingSites } from './find-sites.ts';
@@ -22,15 +28,13 @@ import {
 } from './planned-smoothing.ts';
 import { inputScales, type SmoothingSite } from './smoothing-site.ts';
 
-/** Best of 0.5 to 0.9 on SmolLM2-135M, by KL on held-out text. */
-const AUTO_ALPHA = 0.7;
-
 /** Extremes of activations by channel, by value name of the calibrated model. */
 export type ChannelTable = ReadonlyMap<string, ChannelExtremes>;
 
 /**
  * Returns the smoothing that a recipe asks for, or undefined when it asks for none: a scale for every
- * channel of every foldable activation that some layer reads as INT8. `model` is the one that was
+ * channel of every foldable activation that a layer reads as INT8, or that INT8 weights meet as it is,
+ * as long as there is one of the former. `model` is the one that was
  * calibrated; its weights are read once, for their magnitudes. Throws {@link UnsupportedError} when
  * nothing can be folded, {@link UsageError} when the calibration has no extremes by channel.
  */
@@ -40,31 +44,49 @@ export async function planSmoothing(
   table: ChannelTable,
   kernel: WeightKernel,
 ): Promise<PlannedSmoothing | undefined> {
-  const { smoothing } = recipe;
-  if (smoothing === 'none' || (smoothing === 'auto' && !hasOutliers(model))) return undefined;
-  const alpha = smoothing === 'auto' ? AUTO_ALPHA : smoothing.alpha;
+  const strengths = smoothingStrengths(recipe);
+  const isAuto = recipe.smoothing === 'auto';
+  if (strengths === undefined || (isAuto && !hasOutliers(model))) return undefined;
   const declined: Omit<Declined, 'pass'>[] = [];
   const found = findSmoothingSites(model, {
     decline: ({ node, reason }) => declined.push({ node, reason }),
   });
   const { byLayer } = selectSchemes(findLinears(model), recipe);
-  const isWanted = (site: SmoothingSite): boolean =>
-    site.layers.some(({ name }) => byLayer.get(name)?.scheme.startsWith('w8a8'));
+  const wanted = found.flatMap((site) => {
+    const strength = strengthOf(site, byLayer, strengths);
+    return strength === undefined ? [] : [{ site, strength }];
+  });
+  if (!wanted.some(({ strength }) => strength.purpose === 'activations')) {
+    if (isAuto) return undefined;
+    throw nothingToSmooth(recipe, declined);
+  }
   const sites: PlannedSite[] = [];
-  for (const site of found.filter(isWanted)) {
-    const scales = await scalesOf(site, alpha, table, kernel);
+  for (const { site, strength } of wanted) {
     const { name, kind, into, layers } = site;
+    const scales = encodeScales(await scalesOf(site, strength, table, kernel));
     sites.push({
       name,
       kind,
       into,
+      ...strength,
       layers: layers.map((layer) => layer.name),
-      scales: encodeScales(scales),
+      scales,
     });
   }
-  if (sites.length === 0 && smoothing === 'auto') return undefined;
-  if (sites.length === 0) throw nothingToSmooth(recipe, declined);
-  return { alpha, sites, declined };
+  return { sites, declined };
+}
+
+function strengthOf(
+  { kind, layers }: SmoothingSite,
+  byLayer: ReadonlyMap<string, SelectedScheme>,
+  { alpha, downAlpha, weightOnlyAlpha }: SmoothingStrengths,
+): SmoothingStrength | undefined {
+  const schemes = layers.map(({ name }) => byLayer.get(name)?.scheme ?? 'float');
+  if (schemes.some(isIntegerScheme)) {
+    return { purpose: 'activations', alpha: kind === 'up' ? downAlpha : alpha };
+  }
+  if (!schemes.every((scheme) => scheme === 'w8a16')) return undefined;
+  return { purpose: 'weights', alpha: weightOnlyAlpha };
 }
 
 /**
@@ -79,7 +101,7 @@ function hasOutliers(model: Model): boolean {
 
 async function scalesOf(
   site: SmoothingSite,
-  alpha: number,
+  strength: SmoothingStrength,
   table: ChannelTable,
   kernel: WeightKernel,
 ): Promise<Float32Array> {
@@ -91,7 +113,7 @@ async function scalesOf(
         'This calibration was made without them: calibrate again.',
     );
   }
-  return chooseScales(site, magnitudes(extremes), await weightMagnitudes(site, kernel), alpha);
+  return chooseScales(site, magnitudes(extremes), await weightMagnitudes(site, kernel), strength);
 }
 
 function nothingToSmooth(

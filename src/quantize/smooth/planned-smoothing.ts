@@ -1,4 +1,5 @@
 import type { Declined } from '../../passes/pass.ts';
+import type { SmoothingPurpose } from './choose-scales.ts';
 import type { SiteKind } from './smoothing-site.ts';
 
 /** One activation that is divided channel by channel, and where the division goes. */
@@ -6,6 +7,9 @@ export interface PlannedSite {
   /** Name of the first layer that reads the activation. */
   readonly name: string;
   readonly kind: SiteKind;
+  readonly purpose: SmoothingPurpose;
+  /** How strongly the scales follow the activation: 0 not at all, 1 wholly. */
+  readonly alpha: number;
   /** Name of the norm or layer that takes the division. */
   readonly into: string;
   /** Names of the layers whose weights take the product. */
@@ -16,8 +20,6 @@ export interface PlannedSite {
 
 /** Smoothing as data: the scales of every site, and the places that were not taken. */
 export interface PlannedSmoothing {
-  /** Migration strength: 0 leaves activations alone, 1 moves all of their spread into the weights. */
-  readonly alpha: number;
   readonly sites: readonly PlannedSite[];
   readonly declined: readonly Omit<Declined, 'pass'>[];
 }

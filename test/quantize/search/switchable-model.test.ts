@@ -77,19 +77,25 @@ describe('chooseSchemes of a smoothed plan', () => {
   it('drops scales where no quantized input is left behind them, and keeps the others', async () => {
     const { model, plan, groups } = await planned('glm-nano/optimum');
     const [first, second] = groups as [(typeof groups)[number], (typeof groups)[number]];
-    const site = (layers: readonly string[]) => ({
+    const site = (layers: readonly string[], purpose: 'activations' | 'weights') => ({
       name: layers[0]!,
       kind: 'norm' as const,
       into: 'norm',
+      purpose,
+      alpha: 0.5,
       layers,
       scales: '',
     });
-    const sites = [site(first.layers), site(second.layers)];
-    const smoothed = { ...plan, smoothing: { alpha: 0.7, sites, declined: [] } };
+    const sites = [site(first.layers, 'activations'), site(second.layers, 'activations')];
+    const smoothed = { ...plan, smoothing: { sites, declined: [] } };
     const fallen = (count: number) =>
       groups.map((_, index): GroupChoice => (index < count ? 'weight-only' : 'planned'));
     expect(chooseSchemes(model, smoothed, groups, fallen(1)).smoothing?.sites).toEqual([sites[1]]);
     expect(chooseSchemes(model, smoothed, groups, fallen(2)).smoothing).toBeUndefined();
+    // Scales for INT8 weights serve them still.
+    const forWeights = [site(first.layers, 'weights')];
+    const kept = { ...plan, smoothing: { sites: forWeights, declined: [] } };
+    expect(chooseSchemes(model, kept, groups, fallen(2)).smoothing?.sites).toEqual(forWeights);
   });
 });
 

@@ -39,10 +39,12 @@ function everySite(model: Model): PlannedSmoothing {
     name,
     kind,
     into,
+    purpose: 'activations' as const,
+    alpha: 0.5,
     layers: layers.map((layer) => layer.name),
     scales: encodeScales(Float32Array.from(SCALES.slice(0, channels))),
   }));
-  return { alpha: 0.5, sites, declined: [] };
+  return { sites, declined: [] };
 }
 
 async function numbers(model: Model, name: string): Promise<readonly number[]> {

@@ -29,6 +29,9 @@ const site: SmoothingSite = {
   folds: [],
 };
 
+const half = { purpose: 'activations', alpha: 0.5 } as const;
+const whole = { purpose: 'activations', alpha: 1 } as const;
+
 /** A norm of four channels and one layer of 16 outputs, all weights 0.25 but one row of ones. */
 function wideModel() {
   const rows = [0.25, 0.25, 1, 0.25];
@@ -57,22 +60,33 @@ function recipe(text: string) {
 }
 
 describe('chooseScales', () => {
-  it('is max|x|^a / max|w|^(1-a), rounded to a power of two', () => {
+  it('is max|x|^a / max|w|^(1-a) for activations', () => {
     const [x, w] = [Float32Array.of(16, 4, 3), Float32Array.of(0.25, 0.25, 1)];
-    // sqrt(16 / 0.25) = 8, sqrt(4 / 0.25) = 4, sqrt(3) = 1.73 rounds to 2.
-    expect([...chooseScales(site, x, w, 0.5)]).toEqual([8, 4, 2]);
-    expect([...chooseScales(site, x, w, 1)]).toEqual([16, 4, 4]);
+    // sqrt(16 / 0.25) = 8, sqrt(4 / 0.25) = 4, sqrt(3 / 1).
+    expect([...chooseScales(site, x, w, half)]).toEqual([8, 4, Math.fround(Math.sqrt(3))]);
+    expect([...chooseScales(site, x, w, whole)]).toEqual([16, 4, 3]);
+  });
+
+  it('is max|x|^a for weights', () => {
+    const [x, w] = [Float32Array.of(16, 4, 9), Float32Array.of(0.25, 0.5, 1)];
+    const strength = { purpose: 'weights', alpha: 0.5 } as const;
+    expect([...chooseScales(site, x, w, strength)]).toEqual([4, 2, 3]);
+  });
+
+  it('stays within 2^-13 and 2^13', () => {
+    const [x, w] = [Float32Array.of(1e6, 1e-6, 1), Float32Array.of(1e-6, 1e6, 1)];
+    expect([...chooseScales(site, x, w, half)]).toEqual([2 ** 13, 2 ** -13, 1]);
   });
 
   it('leaves channels alone that never speak or never are heard', () => {
     const x = Float32Array.of(0, 4, Number.POSITIVE_INFINITY);
-    expect([...chooseScales(site, x, Float32Array.of(1, 0, 1), 0.5)]).toEqual([1, 1, 1]);
+    expect([...chooseScales(site, x, Float32Array.of(1, 0, 1), half)]).toEqual([1, 1, 1]);
   });
 
   it('takes the largest of the channels that share a scale', () => {
     const shared = { ...site, channels: 2, scaleOf: Int32Array.of(0, 1, 0, 1) };
     const [x, w] = [Float32Array.of(1, 2, 4, 1), Float32Array.of(1, 1, 1, 1)];
-    expect([...chooseScales(shared, x, w, 1)]).toEqual([4, 2]);
+    expect([...chooseScales(shared, x, w, whole)]).toEqual([4, 2]);
   });
 });
 
@@ -85,7 +99,9 @@ describe('planSmoothing', () => {
       table,
       kernel,
     ))!;
-    expect(smoothing.sites).toMatchObject([{ kind: 'norm', into: 'normed', layers: ['y'] }]);
+    expect(smoothing.sites).toMatchObject([
+      { kind: 'norm', into: 'normed', layers: ['y'], purpose: 'activations', alpha: 0.5 },
+    ]);
     expect([...decodeScales(smoothing.sites[0]!.scales)]).toEqual([8, 2, 8, 2]);
     const smoothed = smoothRanges(model, ranges({ normed: [-16, 64] }), smoothing, table);
     // -16 / 8 and 64 / 8: what a run of the folded model would have seen.
@@ -94,7 +110,7 @@ describe('planSmoothing', () => {
 
   it('survives quantization.json', async () => {
     const model = linearModel({ op: 'MatMul', rank: 3 });
-    const smoothing = { alpha: 0.7, sites: [], declined: [{ node: 'n', reason: 'why' }] };
+    const smoothing = { sites: [], declined: [{ node: 'n', reason: 'why' }] };
     const seen = ranges({ x: [-1, 1] });
     const plan = planQuantization(model, recipe(''), seen, smoothing);
     const file = quantizationFile(plan, seen, 'hash');
