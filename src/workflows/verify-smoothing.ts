@@ -22,8 +22,8 @@ import { runTapped } from './run-tapped.ts';
  */
 const TOLERANCE = 1e-4;
 
-/** Tokens of the sample that is made up where there is no data. */
-const MADE_UP_LENGTH = 32;
+/** Tokens of the text that is run, or made up where there is no data: a fold is wrong for all or none. */
+const LENGTH = 32;
 
 /** What the comparison of a folded model with its source gave. */
 export interface SmoothingCheck {
@@ -44,7 +44,7 @@ export async function verifySmoothing(
   choice: DataChoice | undefined,
 ): Promise<SmoothingCheck> {
   const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
-  const folded = applySmoothing(twin, smoothing);
+  const folded = applySmoothing(twin, smoothing, 'in-graph');
   const points = comparedValues(twin);
   const names = points.map(({ value }) => value);
   const inputs = feedInputs(twin.graph);
@@ -97,7 +97,8 @@ async function someSample(
   choice: DataChoice | undefined,
 ): Promise<Sample> {
   if (choice === undefined) return madeUpSample(model);
-  const dataset = await openData(choice, source);
+  const sequenceLength = Math.min(choice.sequenceLength ?? LENGTH, LENGTH);
+  const dataset = await openData({ ...choice, samples: 1, sequenceLength }, source);
   for await (const sample of dataset.samples('calibration')) return sample;
   return madeUpSample(model);
 }
@@ -110,10 +111,10 @@ function madeUpSample(model: Model): Sample {
   for (const { name, dataType, dims } of feedInputs(model.graph)) {
     const fixed = dims.slice(1).filter((dim) => typeof dim === 'number');
     if (name.includes('input_ids') || name === 'ids') {
-      const ids = BigInt64Array.from({ length: MADE_UP_LENGTH }, (_, index) =>
+      const ids = BigInt64Array.from({ length: LENGTH }, (_, index) =>
         BigInt((index * 7919) % vocabulary),
       );
-      values.set(name, { dataType: 'int64', dims: [MADE_UP_LENGTH], data: ids });
+      values.set(name, { dataType: 'int64', dims: [LENGTH], data: ids });
     } else if (dataType.startsWith('float') && fixed.length === dims.length - 1) {
       const count = fixed.reduce((product, dim) => product * dim, 1);
       const data = Float32Array.from({ length: count }, (_, index) => Math.sin(index));
