@@ -3,11 +3,12 @@ import { editGraph, nameMaker } from '../../ir/edit.ts';
 import { indexUses } from '../../ir/index-uses.ts';
 import type { Graph, Model, Node } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
+import type { Factors } from '../../numerics/scale-rows.ts';
 import type { LinearLayer } from '../../passes/linear-layer.ts';
 import { findSmoothingSites } from './find-sites.ts';
 import { multiplyWeight } from './multiply-weight.ts';
 import { decodeScales, type PlannedSmoothing } from './planned-smoothing.ts';
-import { type Factors, scaleTensor } from './scale-tensor.ts';
+import { scaleTensor } from './scale-tensor.ts';
 import { inputScales, type SmoothingSite, type VectorFold } from './smoothing-site.ts';
 
 /** What becomes of one weight: factors by input channel, from reading, and by output channel. */
