@@ -17,8 +17,8 @@ import { type DataChoice, feedHints, openData } from './open-data.ts';
 import { runTapped } from './run-tapped.ts';
 
 /**
- * Scales are powers of two, so folding changes nothing but float16 weights that become subnormal.
- * What those few bits do grows from block to block; a fold that is wrong is off by a factor.
+ * Where scales are powers of two folding changes no bit. Others round each weight and each activation
+ * once more, and that grows from block to block; a fold that is wrong is off by a factor.
  */
 const TOLERANCE = 1e-4;
 
@@ -35,7 +35,8 @@ export interface SmoothingCheck {
 
 /**
  * Runs the float model with the scales of a plan folded in, and without, on one calibration sample
- * and compares the end of every block. Throws {@link AutoglmError} naming the first block that
+ * and compares the end of every block. Weights are multiplied in the graph, in float32 as
+ * `scaleTensor` does it, so that none is copied. Throws {@link AutoglmError} naming the first block that
  * differs by more than rounding: a defect of autoglm, never of the model.
  */
 export async function verifySmoothing(
@@ -44,14 +45,23 @@ export async function verifySmoothing(
   choice: DataChoice | undefined,
 ): Promise<SmoothingCheck> {
   const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
-  const folded = applySmoothing(twin, smoothing, 'in-graph');
+  return compareFolded(source, twin, applySmoothing(twin, smoothing, 'in-graph'), choice);
+}
+
+/** Compares the float32 twin of a model with what folding made of it, as {@link verifySmoothing} says. */
+export async function compareFolded(
+  source: ModelOnDisk,
+  twin: Model,
+  folded: Model,
+  choice: DataChoice | undefined,
+): Promise<SmoothingCheck> {
   const points = comparedValues(twin);
   const names = points.map(({ value }) => value);
   const inputs = feedInputs(twin.graph);
   const sample = await someSample(source, twin, choice);
   const feeds = makeFeeds(inputs, sample, feedHints(source.model));
   const expected = await runTapped(twin, names, feeds);
-  const actual = await runTapped(folded, names, feeds);
+  const actual = await runTapped(folded, names, feeds, { like: twin });
   let largestDifference = 0;
   for (const { value, where } of points) {
     const difference = relativeDifference(expected.get(value)!, actual.get(value)!);
