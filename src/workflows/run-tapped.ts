@@ -33,15 +33,30 @@ export async function runTapped(
   feeds: Feeds,
   options: TapOptions = {},
 ): Promise<Feeds> {
+  const found = new Map<string, TensorValue>();
+  for await (const values of runByPart(model, names, feeds, options)) {
+    for (const [name, value] of values) found.set(name, value);
+  }
+  return new Map(names.map((name) => [name, found.get(name)!]));
+}
+
+/** Does what {@link runTapped} does, and yields those of the values that each part of the model makes. */
+export async function* runByPart(
+  model: Model,
+  names: readonly string[],
+  feeds: Feeds,
+  options: TapOptions = {},
+): AsyncGenerator<Feeds> {
   const { wholeModelBytes = WHOLE_MODEL_BYTES, like, optimization = 'disabled' } = options;
   const isLarge = constantBytes(model) > wholeModelBytes;
   const partBytes = Math.min(PART_BYTES, wholeModelBytes);
   const parts = isLarge ? cutModel(model, names, partBytes, like) : undefined;
   const known = new Map(feeds);
   for (const part of parts ?? [wholePart(model, names, feeds)]) {
-    for (const [name, value] of await runPart(part, known, optimization)) known.set(name, value);
+    const values = await runPart(part, known, optimization);
+    for (const name of part.boundary) known.set(name, values.get(name)!);
+    yield new Map(part.outputs.map((name) => [name, values.get(name)!]));
   }
-  return new Map(names.map((name) => [name, known.get(name) as TensorValue]));
 }
 
 function constantBytes({ graph }: Model): number {

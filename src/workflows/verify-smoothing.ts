@@ -11,10 +11,10 @@ import { runPasses } from '../passes/pass.ts';
 import { findEmbeddings } from '../quantize/find-embeddings.ts';
 import { applySmoothing } from '../quantize/smooth/apply-smoothing.ts';
 import type { PlannedSmoothing } from '../quantize/smooth/planned-smoothing.ts';
-import type { TensorValue } from '../runners/runner.ts';
+import type { Feeds, TensorValue } from '../runners/runner.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, feedHints, openData } from './open-data.ts';
-import { runTapped } from './run-tapped.ts';
+import { runByPart } from './run-tapped.ts';
 
 /**
  * Where scales are powers of two folding changes no bit. Others round each weight and each activation
@@ -60,15 +60,49 @@ export async function compareFolded(
   const inputs = feedInputs(twin.graph);
   const sample = await someSample(source, twin, choice);
   const feeds = makeFeeds(inputs, sample, feedHints(source.model));
-  const expected = await runTapped(twin, names, feeds);
-  const actual = await runTapped(folded, names, feeds, { like: twin });
-  let largestDifference = 0;
+  const largestDifference = await compareInTurns(
+    points,
+    runByPart(twin, names, feeds),
+    runByPart(folded, names, feeds, { like: twin }),
+  );
+  return { values: points.length, largestDifference };
+}
+
+/**
+ * Returns the largest difference between two runs. They go in turns, so that a part of the weights is
+ * read from disk once for both, and a wrong fold ends them there.
+ */
+async function compareInTurns(
+  points: readonly ComparedValue[],
+  expectedRun: AsyncGenerator<Feeds>,
+  actualRun: AsyncGenerator<Feeds>,
+): Promise<number> {
+  const expected = new Map<string, TensorValue>();
+  const actual = new Map<string, TensorValue>();
+  let largest = 0;
   for (const { value, where } of points) {
+    while (!(expected.has(value) && actual.has(value))) {
+      const moved = [await advance(expectedRun, expected), await advance(actualRun, actual)];
+      if (!moved.includes(true)) throw differs(where, value, Number.NaN);
+    }
     const difference = relativeDifference(expected.get(value)!, actual.get(value)!);
     if (!(difference <= TOLERANCE)) throw differs(where, value, difference);
-    largestDifference = Math.max(largestDifference, difference);
+    largest = Math.max(largest, difference);
+    expected.delete(value);
+    actual.delete(value);
   }
-  return { values: points.length, largestDifference };
+  return largest;
+}
+
+/** Runs the next part and takes its values; false when there is none. */
+async function advance(
+  run: AsyncGenerator<Feeds>,
+  into: Map<string, TensorValue>,
+): Promise<boolean> {
+  const { done, value } = await run.next();
+  if (done === true) return false;
+  for (const [name, tensor] of value) into.set(name, tensor);
+  return true;
 }
 
 function differs(where: string, value: string, difference: number): AutoglmError {
