@@ -11,13 +11,13 @@ const ALIGNMENT = 4096;
 const EMBEDDING_BYTES = 64 * 2 ** 20;
 
 /** Which weights are numbers; all others are holes. */
-export type Filled = 'none' | 'ends';
+export type Filled = 'none' | 'ends' | 'all';
 
 /**
  * Writes a decoder whose weights are holes: `model.onnx` of about a megabyte beside a file that is as long as
  * real weights and takes no space on disk. With `ends` the first and the last block hold random numbers, and so
  * do all norms and the first rows of the embedding: blocks of zeros in between pass the residual stream on as it
- * is. Returns the path of the model and the length of the weights.
+ * is. With `all` nothing is a hole. Returns the path of the model and the length of the weights.
  */
 export async function writeSparseDecoder(
   folder: string,
@@ -41,8 +41,9 @@ export async function writeSparseDecoder(
     block = Number(/layers\.(\d+)\./.exec(name)?.[1] ?? block);
     const isNorm = name.includes('norm');
     const isEnd = (block <= 0 || block === widths.layers - 1) && !name.includes('head');
-    if (filled === 'ends' && (isNorm || isEnd)) {
-      const length = block < 0 ? Math.min(byteLength, EMBEDDING_BYTES) : byteLength;
+    if (filled === 'all' || (filled === 'ends' && (isNorm || isEnd))) {
+      const isTable = block < 0 && filled === 'ends';
+      const length = isTable ? Math.min(byteLength, EMBEDDING_BYTES) : byteLength;
       writeRing(file, isNorm ? norm : linear, turn * 7919 * 2, offset, length);
     }
     return {
