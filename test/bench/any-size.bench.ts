@@ -1,7 +1,8 @@
 /**
  * Memory and time of `quantize` on models larger than they should take in memory: 2.5 GB of float32
  * weights with 8 and 32 samples, and with AUTOGLM_BENCH_9B=1 the shape of GLM-4-9B (18.8 GB, holes
- * on disk but for the first and last layer, 9.4 GB written; =all writes random numbers everywhere). Linux only: memory is read from /proc, all processes together.
+ * on disk but for the first and last layer; 9.4 GB written), or with AUTOGLM_BENCH_9B=all the same with
+ * numbers everywhere. Linux only: memory is read from /proc, all processes together.
  */
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
