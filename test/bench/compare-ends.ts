@@ -13,7 +13,7 @@ import type { Feeds, TensorValue } from '../../src/runners/runner.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { openModelOnDisk } from '../../src/workflows/model-identity.ts';
 import { feedHints, openData } from '../../src/workflows/open-data.ts';
-import { runTapped, type TapOptions } from '../../src/workflows/run-tapped.ts';
+import { runTapped } from '../../src/workflows/run-tapped.ts';
 
 /** What a layer adds to the residual stream, in the artifact against the source. */
 export interface LayerComparison {
@@ -29,17 +29,9 @@ interface Layer {
   readonly output: string;
 }
 
-/** A model, how it is run, and the values that it knows. */
-interface Side {
-  readonly model: Model;
-  readonly options: TapOptions;
-  readonly feeds: Feeds;
-}
-
 /**
- * Runs the first layer of two models from token ids, and their last from what the source's first layer gives:
- * that is what enters it when the layers in between are zeros. The source runs as its float32 twin, the
- * artifact as onnxruntime optimises it.
+ * Runs the source as its float32 twin, layer by layer, and of the artifact, as onnxruntime optimises it, the
+ * first layer from token ids and the last from what enters that of the source.
  */
 export async function compareEnds(
   sourcePath: string,
@@ -50,23 +42,22 @@ export async function compareEnds(
   const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
   const dataset = await openData({ ...choice, samples: 1 }, source);
   for await (const sample of dataset.samples('calibration')) {
-    const float = sideOf(twin, sample, {});
-    const integer = sideOf(await openModel(artifactPath), sample, { optimization: 'all' });
     const blocks = findBlocks(twin);
     const [first, last] = [layerOf(blocks, 0), layerOf(blocks, blocks.at(-1)!.index)];
-    const [expected, actual] = [await runFrom(float, first), await runFrom(integer, first)];
-    const entry = expected.get(first.output)!;
+    const ends = [first.input, first.output, last.input, last.output];
+    const expected = await runTapped(twin, ends, feedsOf(twin, sample));
+    const artifact = await openModel(artifactPath);
+    const feeds = feedsOf(artifact, sample);
     return [
-      compare(first, expected, actual),
-      compare(last, await runFrom(float, last, entry), await runFrom(integer, last, entry)),
+      compare(first, expected, await runFirst(artifact, first, feeds)),
+      compare(last, expected, await runLast(artifact, last, feeds, expected.get(last.input)!)),
     ];
   }
   throw new Error(`${choice.data}: no sample`);
 }
 
-function sideOf(model: Model, sample: Sample, options: TapOptions): Side {
-  const feeds = makeFeeds(feedInputs(model.graph), sample, feedHints(model));
-  return { model, options, feeds };
+function feedsOf(model: Model, sample: Sample): Feeds {
+  return makeFeeds(feedInputs(model.graph), sample, feedHints(model));
 }
 
 function layerOf(blocks: ReturnType<typeof findBlocks>, index: number): Layer {
@@ -74,21 +65,29 @@ function layerOf(blocks: ReturnType<typeof findBlocks>, index: number): Layer {
   return { name: `layer ${index}`, input: own[0]!.input, output: own.at(-1)!.output };
 }
 
-/** Returns input and output of a layer; `entry` stands in for all that comes before it. */
-async function runFrom(side: Side, layer: Layer, entry?: TensorValue): Promise<Feeds> {
-  const { input, output } = layer;
-  if (entry === undefined) return runTapped(side.model, [input, output], side.feeds, side.options);
-  const { graph } = side.model;
+function runFirst(model: Model, { input, output }: Layer, feeds: Feeds): Promise<Feeds> {
+  return runTapped(model, [input, output], feeds, { optimization: 'all' });
+}
+
+/** `entry` stands in for all that comes before the layer. */
+async function runLast(
+  model: Model,
+  { input, output }: Layer,
+  feeds: Feeds,
+  entry: TensorValue,
+): Promise<Feeds> {
+  const { graph } = model;
   const cut: Model = {
-    ...side.model,
+    ...model,
     graph: {
       ...graph,
       nodes: graph.nodes.filter(({ outputs }) => !outputs.includes(input)),
       inputs: [...graph.inputs, { name: input, type: { kind: 'tensor', dataType: 'float32' } }],
     },
   };
-  const feeds = new Map(side.feeds).set(input, entry);
-  const values = await runTapped(tapValues(cut, [output]), [output], feeds, side.options);
+  const known = new Map(feeds).set(input, entry);
+  const tapped = tapValues(cut, [output]);
+  const values = await runTapped(tapped, [output], known, { optimization: 'all' });
   return new Map(values).set(input, entry);
 }
 
