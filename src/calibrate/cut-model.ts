@@ -23,14 +23,16 @@ export interface ModelPart {
  * share (mask, positions, rotary tables) is computed in the first that needs it and handed on;
  * what depends on constants alone is computed again by each. Nothing is computed that no value
  * needs, so a language model's head is left out. Returns undefined when the model cannot be cut: it has no
- * recognised blocks, or a value on the border is no tensor of known type.
+ * recognised blocks, or a value on the border is no tensor of known type. `like` is a model of the same value
+ * names whose blocks are recognised, for one that was rewritten past recognition.
  */
 export function cutModel(
   model: Model,
   values: readonly string[],
   partBytes: number,
+  like: Model = model,
 ): readonly ModelPart[] | undefined {
-  const cuts = cutValues(model);
+  const cuts = cutValues(model, like);
   if (cuts.length === 0) return undefined;
   const facts = inferFacts(model);
   const assignment = assignParts(model.graph, cuts, values, partBytes);
@@ -47,9 +49,9 @@ export function cutModel(
 }
 
 /** Where the residual stream enters the first block, and where each block hands it on. */
-function cutValues(model: Model): readonly string[] {
+function cutValues(model: Model, like: Model): readonly string[] {
   const produced = new Set(model.graph.nodes.flatMap(({ outputs }) => outputs));
-  const blocks = findBlocks(model);
+  const blocks = findBlocks(like);
   const names = [...blocks.slice(0, 1).map(({ input }) => input), ...blocks.map((b) => b.output)];
   return [...new Set(names)].filter((name) => produced.has(name));
 }

@@ -6,8 +6,8 @@
  * copied through a tile that stays in the second-level cache, which costs about a fifth of the speed.
  */
 import { UnsupportedError } from '../errors.ts';
-import { float16ToFloat32 } from './float16.ts';
-import { WEIGHT_KERNEL_MODULE } from './wasm/weight-kernel-module.ts';
+import { float16ArrayToFloat32 } from './float16.ts';
+import { growMemory, instantiateKernel, type KernelExports } from './wasm/instantiate-kernel.ts';
 
 /** Whole rows of a weight matrix, as they lie in a file: little-endian, row-major, dense. */
 export interface WeightBlock {
@@ -55,37 +55,6 @@ export interface WeightKernel {
   ): Promise<void>;
 }
 
-/** What weight-kernel.wat exports. Positions are bytes in `memory`. */
-interface KernelExports {
-  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
-  abs_max_f16(from: number, count: number, bits: number): number;
-  abs_max_f32(from: number, count: number, bits: number): number;
-  fold_abs_max_f16(from: number, count: number, maxima: number): void;
-  fold_abs_max_f32(from: number, count: number, maxima: number): void;
-  quantize_row_f16(from: number, to: number, count: number, scale: number, limit: number): void;
-  quantize_row_f32(from: number, to: number, count: number, scale: number, limit: number): void;
-  quantize_columns_f16(
-    from: number,
-    to: number,
-    count: number,
-    scales: number,
-    limit: number,
-  ): void;
-  quantize_columns_f32(
-    from: number,
-    to: number,
-    count: number,
-    scales: number,
-    limit: number,
-  ): void;
-}
-
-/** The part of the WebAssembly interface used here; Node's types leave it to the DOM library. */
-declare const WebAssembly: {
-  Module: new (bytes: Uint8Array) => object;
-  Instance: new (module: object) => { readonly exports: unknown };
-};
-
 /** A rectangle of the block that lies in the module's memory. */
 interface Tile {
   readonly firstRow: number;
@@ -106,16 +75,10 @@ const SLACK = 64;
 const TILE = TILE_COLUMNS * 4 + SLACK;
 const OUTPUT = TILE + TILE_BYTES + SLACK;
 const INPUT = OUTPUT + TILE_BYTES / 2 + SLACK;
-const PAGE_BYTES = 65536;
-
-let compiled: object | undefined;
 
 /** Returns a kernel that computes in this thread. It holds 0.5 MB besides its input. */
 export function createWeightKernel(): WeightKernel {
-  compiled ??= new WebAssembly.Module(
-    Uint8Array.from(atob(WEIGHT_KERNEL_MODULE), (character) => character.charCodeAt(0)),
-  );
-  const wasm = new WebAssembly.Instance(compiled).exports as KernelExports;
+  const wasm = instantiateKernel();
   growMemory(wasm, INPUT);
   return {
     input: (byteLength) => {
@@ -240,11 +203,6 @@ function* loadTiles(wasm: KernelExports, block: WeightBlock): Generator<Tile> {
   }
 }
 
-function growMemory(wasm: KernelExports, byteLength: number): void {
-  const missing = byteLength - wasm.memory.buffer.byteLength;
-  if (missing > 0) wasm.memory.grow(Math.ceil(missing / PAGE_BYTES));
-}
-
 /** Turns the bits of magnitudes to numbers. */
 function finiteMaxima(
   block: WeightBlock,
@@ -254,15 +212,20 @@ function finiteMaxima(
 ): Float32Array {
   const isHalf = block.dataType === 'float16';
   const infinity = isHalf ? 0x7c00 : 0x7f800000;
-  const bad = bits.findIndex((magnitude) => magnitude >= infinity);
-  if (bad >= 0) {
+  // Plain loops: there may be a hundred thousand columns, for every few rows.
+  let largest = 0;
+  for (let index = 0; index < bits.length; index++) {
+    if (bits[index]! > largest) largest = bits[index]!;
+  }
+  if (largest >= infinity) {
+    const bad = bits.findIndex((magnitude) => magnitude >= infinity);
     const kind = bits[bad] === infinity ? 'infinity' : 'NaN';
     throw new UnsupportedError(
       `${block.name}: the weight holds ${kind} in ${axis} ${firstIndex + bad} (expected finite ` +
         'values). Leave this layer in float with a recipe rule, or repair the export.',
     );
   }
-  return isHalf ? Float32Array.from(bits, float16ToFloat32) : new Float32Array(bits.buffer);
+  return isHalf ? float16ArrayToFloat32(new Uint16Array(bits)) : new Float32Array(bits.buffer);
 }
 
 function checkSize(block: WeightBlock): void {

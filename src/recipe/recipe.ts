@@ -117,7 +117,7 @@ const smoothingSchema = z.union([
       .describe('Of INT8 inputs of down projections; alpha when absent.'),
     weightOnlyAlpha: strengthSchema
       .optional()
-      .describe('Of float inputs of INT8 weights; 0.2 when absent.'),
+      .describe('Of float inputs of INT8 weights; when absent 0.2, or 0.5 in blocks.'),
   }),
 ]);
 
@@ -129,15 +129,22 @@ export interface SmoothingStrengths {
 }
 
 /** Best by KL on SmolLM2-135M, over text that was neither calibrated on nor reported. */
-const AUTO_STRENGTHS: SmoothingStrengths = { alpha: 0.8, downAlpha: 0.75, weightOnlyAlpha: 0.2 };
+const AUTO = { alpha: 0.8, downAlpha: 0.75 } as const;
+/** The same; scales of whole channels suffer more from weights that differ from feature to feature. */
+const AUTO_WEIGHT_ONLY = { channel: 0.2, block: 0.5 } as const;
 
 /** Returns the strengths that a recipe asks for, defaults filled in; undefined for none. */
-export function smoothingStrengths({ smoothing }: Recipe): SmoothingStrengths | undefined {
+export function smoothingStrengths(recipe: Recipe): SmoothingStrengths | undefined {
+  const { smoothing, weights } = recipe;
   if (smoothing === 'none') return undefined;
-  if (smoothing === 'auto') return AUTO_STRENGTHS;
-  const { alpha, downAlpha = alpha } = smoothing;
-  const { weightOnlyAlpha = AUTO_STRENGTHS.weightOnlyAlpha } = smoothing;
-  return { alpha, downAlpha, weightOnlyAlpha };
+  const weightOnlyAlpha = AUTO_WEIGHT_ONLY[weights.granularity];
+  if (smoothing === 'auto') return { ...AUTO, weightOnlyAlpha };
+  const { alpha } = smoothing;
+  return {
+    alpha,
+    downAlpha: smoothing.downAlpha ?? alpha,
+    weightOnlyAlpha: smoothing.weightOnlyAlpha ?? weightOnlyAlpha,
+  };
 }
 
 /** Layers with more input features are rounded by `mse`: their Gram matrix would pass 256 MB. */

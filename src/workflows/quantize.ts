@@ -157,7 +157,7 @@ export async function planOnly(
   return { schema: 'autoglm.quantize/1', folder: null, plan: { ...plan, layers } };
 }
 
-/** The calibration that was given, or one made now from the data; none for weight-only recipes. */
+/** The calibration that was given, or one made now from the data; weight-only recipes can do without. */
 async function calibrationFor(
   folder: string,
   request: {
@@ -171,10 +171,11 @@ async function calibrationFor(
   data?: { path: string; sha256: string };
 }> {
   const { options, source, recipe } = request;
-  if (!needsRanges(recipe)) return { calibration: undefined };
+  if (!gainsFromCalibration(recipe)) return { calibration: undefined };
   if (options.calibration !== undefined) {
     return { calibration: await readGiven(options.calibration, source, recipe) };
   }
+  if (options.data === undefined && !needsRanges(recipe)) return { calibration: undefined };
   const path = requireData(options, `recipe ${recipe.name}`);
   const made = await calibrateInto(folder, { source, choice: dataChoice(options, path) }, reporter);
   return { calibration: made, data: { path, sha256: made.data.sha256 } };
@@ -185,9 +186,15 @@ async function readGiven(
   source: ModelOnDisk,
   recipe: Recipe,
 ): Promise<CalibrationFile | undefined> {
-  if (calibration === undefined || !needsRanges(recipe)) return undefined;
+  if (calibration === undefined || !gainsFromCalibration(recipe)) return undefined;
   const file = calibration.endsWith('.json') ? calibration : join(calibration, CALIBRATION_NAME);
   return readCalibration(file, source);
+}
+
+/** Says whether a recipe makes anything of a calibration: it needs one, or has INT8 weights to smooth. */
+function gainsFromCalibration(recipe: Recipe): boolean {
+  const isSmoothed = recipe.smoothing !== 'none' && defaultScheme(recipe) === 'w8a16';
+  return isSmoothed || needsRanges(recipe);
 }
 
 /** Says whether a recipe needs to know activations: their ranges, or what smoothing evens out. */

@@ -4,7 +4,7 @@ import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
 import { tapValues } from '../calibrate/tap-values.ts';
 import type { Model } from '../ir/model.ts';
 import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
-import type { Feeds, TensorValue } from '../runners/runner.ts';
+import type { Feeds, LoadOptions, TensorValue } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
 import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 
@@ -13,23 +13,50 @@ const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
 /** Constants of one part, unless a single block has more. */
 const PART_BYTES = 256 * 2 ** 20;
 
+/** How {@link runTapped} runs a model. */
+export interface TapOptions {
+  /** Models with more bytes of constants (as float32) are run block by block; 512 MiB when absent. */
+  readonly wholeModelBytes?: number;
+  /** A model of the same value names in which blocks are recognised, when they are not in this one. */
+  readonly like?: Model;
+  /** `disabled` when absent: the values are those of the graph as it is written. */
+  readonly optimization?: LoadOptions['optimization'];
+}
+
 /**
- * Runs a model once on the CPU, graph optimisation off, and returns the values `names`. A large model
- * is run block by block, so that memory does not grow with it; the bits are the same.
+ * Runs a model once on the CPU and returns the values `names`. A large model is run block by block, so
+ * that memory does not grow with it; with graph optimisation off the bits are the same.
  */
 export async function runTapped(
   model: Model,
   names: readonly string[],
   feeds: Feeds,
-  wholeModelBytes: number = WHOLE_MODEL_BYTES,
+  options: TapOptions = {},
 ): Promise<Feeds> {
+  const found = new Map<string, TensorValue>();
+  for await (const values of runByPart(model, names, feeds, options)) {
+    for (const [name, value] of values) found.set(name, value);
+  }
+  return new Map(names.map((name) => [name, found.get(name)!]));
+}
+
+/** Does what {@link runTapped} does, and yields those of the values that each part of the model makes. */
+export async function* runByPart(
+  model: Model,
+  names: readonly string[],
+  feeds: Feeds,
+  options: TapOptions = {},
+): AsyncGenerator<Feeds> {
+  const { wholeModelBytes = WHOLE_MODEL_BYTES, like, optimization = 'disabled' } = options;
   const isLarge = constantBytes(model) > wholeModelBytes;
-  const parts = isLarge ? cutModel(model, names, Math.min(PART_BYTES, wholeModelBytes)) : undefined;
+  const partBytes = Math.min(PART_BYTES, wholeModelBytes);
+  const parts = isLarge ? cutModel(model, names, partBytes, like) : undefined;
   const known = new Map(feeds);
   for (const part of parts ?? [wholePart(model, names, feeds)]) {
-    for (const [name, value] of await runPart(part, known)) known.set(name, value);
+    const values = await runPart(part, known, optimization);
+    for (const name of part.boundary) known.set(name, values.get(name)!);
+    yield new Map(part.outputs.map((name) => [name, values.get(name)!]));
   }
-  return new Map(names.map((name) => [name, known.get(name) as TensorValue]));
 }
 
 function constantBytes({ graph }: Model): number {
@@ -45,14 +72,18 @@ function wholePart(model: Model, names: readonly string[], feeds: Feeds): ModelP
   return { model: tapValues(model, names), inputs, outputs: names, boundary: [] };
 }
 
-async function runPart(part: ModelPart, known: Feeds): Promise<Feeds> {
+async function runPart(
+  part: ModelPart,
+  known: Feeds,
+  optimization: TapOptions['optimization'],
+): Promise<Feeds> {
   const folder = await makeScratchFolder(part.model);
   try {
     const path = join(folder, 'tapped.onnx');
     await saveModel(part.model, path, { referenceWeights: true });
     const session = await onnxruntimeRunner.load(path, {
       device: 'cpu',
-      optimization: 'disabled',
+      ...(optimization !== undefined && { optimization }),
       // Weights stay mapped from their file instead of being packed on the heap.
       config: { 'session.disable_prepacking': '1' },
     });

@@ -11,19 +11,19 @@ import { runPasses } from '../passes/pass.ts';
 import { findEmbeddings } from '../quantize/find-embeddings.ts';
 import { applySmoothing } from '../quantize/smooth/apply-smoothing.ts';
 import type { PlannedSmoothing } from '../quantize/smooth/planned-smoothing.ts';
-import type { TensorValue } from '../runners/runner.ts';
+import type { Feeds, TensorValue } from '../runners/runner.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, feedHints, openData } from './open-data.ts';
-import { runTapped } from './run-tapped.ts';
+import { runByPart } from './run-tapped.ts';
 
 /**
- * Scales are powers of two, so folding changes nothing but float16 weights that become subnormal.
- * What those few bits do grows from block to block; a fold that is wrong is off by a factor.
+ * Where scales are powers of two folding changes no bit. Others round each weight and each activation
+ * once more, and that grows from block to block; a fold that is wrong is off by a factor.
  */
 const TOLERANCE = 1e-4;
 
-/** Tokens of the sample that is made up where there is no data. */
-const MADE_UP_LENGTH = 32;
+/** Tokens of the text that is run, or made up where there is no data: a fold is wrong for all or none. */
+const LENGTH = 32;
 
 /** What the comparison of a folded model with its source gave. */
 export interface SmoothingCheck {
@@ -35,7 +35,8 @@ export interface SmoothingCheck {
 
 /**
  * Runs the float model with the scales of a plan folded in, and without, on one calibration sample
- * and compares the end of every block. Throws {@link AutoglmError} naming the first block that
+ * and compares the end of every block. Weights are multiplied in the graph, in float32 as
+ * `scaleTensor` does it, so that none is copied. Throws {@link AutoglmError} naming the first block that
  * differs by more than rounding: a defect of autoglm, never of the model.
  */
 export async function verifySmoothing(
@@ -44,21 +45,64 @@ export async function verifySmoothing(
   choice: DataChoice | undefined,
 ): Promise<SmoothingCheck> {
   const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
-  const folded = applySmoothing(twin, smoothing);
+  return compareFolded(source, twin, applySmoothing(twin, smoothing, 'in-graph'), choice);
+}
+
+/** Compares the float32 twin of a model with what folding made of it, as {@link verifySmoothing} says. */
+export async function compareFolded(
+  source: ModelOnDisk,
+  twin: Model,
+  folded: Model,
+  choice: DataChoice | undefined,
+): Promise<SmoothingCheck> {
   const points = comparedValues(twin);
   const names = points.map(({ value }) => value);
   const inputs = feedInputs(twin.graph);
   const sample = await someSample(source, twin, choice);
   const feeds = makeFeeds(inputs, sample, feedHints(source.model));
-  const expected = await runTapped(twin, names, feeds);
-  const actual = await runTapped(folded, names, feeds);
-  let largestDifference = 0;
+  const largestDifference = await compareInTurns(
+    points,
+    runByPart(twin, names, feeds),
+    runByPart(folded, names, feeds, { like: twin }),
+  );
+  return { values: points.length, largestDifference };
+}
+
+/**
+ * Returns the largest difference between two runs. They go in turns, so that a part of the weights is
+ * read from disk once for both, and a wrong fold ends them there.
+ */
+async function compareInTurns(
+  points: readonly ComparedValue[],
+  expectedRun: AsyncGenerator<Feeds>,
+  actualRun: AsyncGenerator<Feeds>,
+): Promise<number> {
+  const expected = new Map<string, TensorValue>();
+  const actual = new Map<string, TensorValue>();
+  let largest = 0;
   for (const { value, where } of points) {
+    while (!(expected.has(value) && actual.has(value))) {
+      const moved = [await advance(expectedRun, expected), await advance(actualRun, actual)];
+      if (!moved.includes(true)) throw differs(where, value, Number.NaN);
+    }
     const difference = relativeDifference(expected.get(value)!, actual.get(value)!);
     if (!(difference <= TOLERANCE)) throw differs(where, value, difference);
-    largestDifference = Math.max(largestDifference, difference);
+    largest = Math.max(largest, difference);
+    expected.delete(value);
+    actual.delete(value);
   }
-  return { values: points.length, largestDifference };
+  return largest;
+}
+
+/** Runs the next part and takes its values; false when there is none. */
+async function advance(
+  run: AsyncGenerator<Feeds>,
+  into: Map<string, TensorValue>,
+): Promise<boolean> {
+  const { done, value } = await run.next();
+  if (done === true) return false;
+  for (const [name, tensor] of value) into.set(name, tensor);
+  return true;
 }
 
 function differs(where: string, value: string, difference: number): AutoglmError {
@@ -97,7 +141,8 @@ async function someSample(
   choice: DataChoice | undefined,
 ): Promise<Sample> {
   if (choice === undefined) return madeUpSample(model);
-  const dataset = await openData(choice, source);
+  const sequenceLength = Math.min(choice.sequenceLength ?? LENGTH, LENGTH);
+  const dataset = await openData({ ...choice, samples: 1, sequenceLength }, source);
   for await (const sample of dataset.samples('calibration')) return sample;
   return madeUpSample(model);
 }
@@ -110,10 +155,10 @@ function madeUpSample(model: Model): Sample {
   for (const { name, dataType, dims } of feedInputs(model.graph)) {
     const fixed = dims.slice(1).filter((dim) => typeof dim === 'number');
     if (name.includes('input_ids') || name === 'ids') {
-      const ids = BigInt64Array.from({ length: MADE_UP_LENGTH }, (_, index) =>
+      const ids = BigInt64Array.from({ length: LENGTH }, (_, index) =>
         BigInt((index * 7919) % vocabulary),
       );
-      values.set(name, { dataType: 'int64', dims: [MADE_UP_LENGTH], data: ids });
+      values.set(name, { dataType: 'int64', dims: [LENGTH], data: ids });
     } else if (dataType.startsWith('float') && fixed.length === dims.length - 1) {
       const count = fixed.reduce((product, dim) => product * dim, 1);
       const data = Float32Array.from({ length: count }, (_, index) => Math.sin(index));

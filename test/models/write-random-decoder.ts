@@ -1,16 +1,14 @@
-import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, openSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { attributes } from '../../src/ir/attributes.ts';
 import type { Model, Node, ValueInfo } from '../../src/ir/model.ts';
 import type { Tensor, TensorSource } from '../../src/ir/tensor.ts';
-import { float32ArrayToFloat16 } from '../../src/numerics/float16.ts';
 import { saveModel } from '../../src/storage/model-file.ts';
 import { type GlmWidths, makeGlmDecoder } from './glm-decoder.ts';
+import { randomRing, writeRing } from './random-ring.ts';
 
 /** Offsets of external data are aligned for memory mapping. */
 const ALIGNMENT = 4096;
-/** A prime, so that no two weights begin at the same place of the ring. */
-const RING_ELEMENTS = 1_299_709;
 
 /** 12 blocks of 51 million weights: 2.5 GB in float32, 1.3 GB in float16. */
 export const TWELVE_BLOCKS: GlmWidths = {
@@ -59,35 +57,6 @@ export async function writeRandomDecoder(
   // Python's onnx refuses data files with a second name.
   unlinkSync(weights);
   return path;
-}
-
-/** Uniform values around `center`, from a linear congruential generator (Numerical Recipes, 1992). */
-function randomRing(
-  dataType: 'float16' | 'float32',
-  center: number,
-  halfWidth: number,
-): Uint8Array {
-  let state = 12345;
-  const values = Float32Array.from({ length: RING_ELEMENTS }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return center + (state / 2 ** 31 - 1) * halfWidth;
-  });
-  return new Uint8Array((dataType === 'float32' ? values : float32ArrayToFloat16(values)).buffer);
-}
-
-function writeRing(
-  file: number,
-  ring: Uint8Array,
-  start: number,
-  offset: number,
-  byteLength: number,
-): void {
-  for (let done = 0; done < byteLength; ) {
-    const from = (start + done) % ring.length;
-    const length = Math.min(ring.length - from, byteLength - done);
-    writeSync(file, ring, from, length, offset + done);
-    done += length;
-  }
 }
 
 function inFloat32(model: Model): Model {

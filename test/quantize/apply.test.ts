@@ -23,7 +23,8 @@ import {
 
 // A layer that makes a graph output is a head; here it is the layer under test.
 const w8a8 = parseRecipe('{ name: all, head: w8a8 }', 'test');
-const w8a16 = builtInRecipe('w8a16');
+/** Weight-only with a scale per channel, as W8A8 recipes have it. */
+const w8a16 = parseRecipe('{ name: by-channel, activations: { bits: float } }', 'test');
 
 function opTypes(quantized: Model): string[] {
   return quantized.graph.nodes.map(({ opType }) => opType);

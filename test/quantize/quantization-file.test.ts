@@ -31,7 +31,7 @@ describe('quantization.json', () => {
 
   it('refuses text that is not JSON, other versions and damaged plans, naming the place', () => {
     expect(() => parseQuantizationFile('{', 'q.json')).toThrow(FormatError);
-    const other = JSON.stringify({ ...file, version: 2 });
+    const other = JSON.stringify({ ...file, version: 3 });
     expect(() => parseQuantizationFile(other, 'q.json')).toThrow(/q\.json: .*version/);
     const damaged = JSON.stringify(file).replace('"zeroPoint":', '"zeropoint":');
     expect(() => parseQuantizationFile(damaged, 'q.json')).toThrow(/plan\.layers\.0\.activation/);

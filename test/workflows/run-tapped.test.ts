@@ -27,7 +27,7 @@ it.each(['glm-nano/dynamo-opset18', 'glm-nano/genai'])(
       const whole = await runTapped(model, names, feeds);
       expect([...whole.keys()]).toEqual(names);
       expect(whole.get('logits')?.dims).toEqual([1, 24, 256]);
-      expect(await runTapped(model, names, feeds, 1)).toEqual(whole);
+      expect(await runTapped(model, names, feeds, { wholeModelBytes: 1 })).toEqual(whole);
     }
   },
 );

@@ -274,4 +274,103 @@
         (local.set $from (i32.add (local.get $from) (i32.const 64)))
         (local.set $to (i32.add (local.get $to) (i32.const 16)))
         (local.set $scales (i32.add (local.get $scales) (i32.const 64)))
+        (br $vectors))))
+
+  ;; to[i] = row[i] * factor * factors[i], both products in float32, rounded to float16, ties to even, as
+  ;; float16.ts does. NaN and infinity stay what they are. `factors` are float32.
+  ;;
+  ;; Narrowing: taking 112 from the exponent and adding 0xfff, or 0x1000 to odd numbers, rounds at bit 13.
+  ;; Below 2^-14 adding 0.5, whose last place is that of a float16 subnormal, rounds.
+  (func (export "scale_row_f16")
+    (param $from i32) (param $to i32) (param $count i32) (param $factors i32) (param $factor f32)
+    (local $end i32) (local $a v128) (local $b v128) (local $m v128) (local $sign v128)
+    (local $of_row v128) (local $kept_bits v128) (local $rebias v128) (local $infinity v128)
+    (local $no_sign v128) (local $sign_bit v128) (local $too_large v128) (local $too_small v128)
+    (local $less_bias v128) (local $half v128) (local $one v128)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 1))))
+    (local.set $of_row (f32x4.splat (local.get $factor)))
+    (local.set $kept_bits (i32x4.splat (i32.const 0x8fffe000)))
+    (local.set $rebias (f32x4.splat (f32.const 0x1p112)))
+    (local.set $infinity (i32x4.splat (i32.const 0x7f800000)))
+    (local.set $no_sign (i32x4.splat (i32.const 0x7fffffff)))
+    (local.set $sign_bit (i32x4.splat (i32.const 0x8000)))
+    (local.set $too_large (i32x4.splat (i32.const 0x47800000)))
+    (local.set $too_small (i32x4.splat (i32.const 0x38800000)))
+    (local.set $less_bias (i32x4.splat (i32.const 0x37fff001)))
+    (local.set $half (f32x4.splat (f32.const 0.5)))
+    (local.set $one (i32x4.splat (i32.const 1)))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $a (i32x4.shl (v128.load16x4_s align=2 (local.get $from)) (i32.const 13)))
+        (local.set $a (f32x4.mul (v128.and (local.get $a) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $a (v128.or (local.get $a)
+          (v128.and (local.get $infinity)
+            (i32x4.ge_u (v128.and (local.get $a) (local.get $no_sign)) (local.get $too_large)))))
+        (local.set $b (i32x4.shl (v128.load16x4_s offset=8 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $b (f32x4.mul (v128.and (local.get $b) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $b (v128.or (local.get $b)
+          (v128.and (local.get $infinity)
+            (i32x4.ge_u (v128.and (local.get $b) (local.get $no_sign)) (local.get $too_large)))))
+        (local.set $a (f32x4.mul
+          (f32x4.mul (local.get $a) (local.get $of_row))
+          (v128.load align=4 (local.get $factors))))
+        (local.set $sign (v128.and (i32x4.shr_u (local.get $a) (i32.const 16)) (local.get $sign_bit)))
+        (local.set $m (v128.and (local.get $a) (local.get $no_sign)))
+        (local.set $a (i32x4.shr_u
+          (i32x4.add (i32x4.sub (local.get $m) (local.get $less_bias))
+            (v128.and (i32x4.shr_u (local.get $m) (i32.const 13)) (local.get $one)))
+          (i32.const 13)))
+        (local.set $a (v128.bitselect
+          (i32x4.sub (f32x4.add (local.get $m) (local.get $half)) (local.get $half))
+          (local.get $a)
+          (i32x4.lt_u (local.get $m) (local.get $too_small))))
+        (local.set $a (v128.bitselect
+          (v128.or (i32x4.splat (i32.const 0x7c00))
+            (v128.and (i32x4.gt_u (local.get $m) (local.get $infinity)) (i32x4.splat (i32.const 0x200))))
+          (local.get $a)
+          (i32x4.ge_u (local.get $m) (local.get $too_large))))
+        (local.set $a (v128.or (local.get $a) (local.get $sign)))
+        (local.set $b (f32x4.mul
+          (f32x4.mul (local.get $b) (local.get $of_row))
+          (v128.load offset=16 align=4 (local.get $factors))))
+        (local.set $sign (v128.and (i32x4.shr_u (local.get $b) (i32.const 16)) (local.get $sign_bit)))
+        (local.set $m (v128.and (local.get $b) (local.get $no_sign)))
+        (local.set $b (i32x4.shr_u
+          (i32x4.add (i32x4.sub (local.get $m) (local.get $less_bias))
+            (v128.and (i32x4.shr_u (local.get $m) (i32.const 13)) (local.get $one)))
+          (i32.const 13)))
+        (local.set $b (v128.bitselect
+          (i32x4.sub (f32x4.add (local.get $m) (local.get $half)) (local.get $half))
+          (local.get $b)
+          (i32x4.lt_u (local.get $m) (local.get $too_small))))
+        (local.set $b (v128.bitselect
+          (v128.or (i32x4.splat (i32.const 0x7c00))
+            (v128.and (i32x4.gt_u (local.get $m) (local.get $infinity)) (i32x4.splat (i32.const 0x200))))
+          (local.get $b)
+          (i32x4.ge_u (local.get $m) (local.get $too_large))))
+        (local.set $b (v128.or (local.get $b) (local.get $sign)))
+        (v128.store align=2 (local.get $to)
+          (i16x8.narrow_i32x4_u (local.get $a) (local.get $b)))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (local.set $to (i32.add (local.get $to) (i32.const 16)))
+        (local.set $factors (i32.add (local.get $factors) (i32.const 32)))
+        (br $vectors))))
+
+  ;; The same for float32, without the last rounding.
+  (func (export "scale_row_f32")
+    (param $from i32) (param $to i32) (param $count i32) (param $factors i32) (param $factor f32)
+    (local $end i32) (local $of_row v128)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $of_row (f32x4.splat (local.get $factor)))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (v128.store align=4 (local.get $to)
+          (f32x4.mul
+            (f32x4.mul (v128.load align=4 (local.get $from)) (local.get $of_row))
+            (v128.load align=4 (local.get $factors))))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (local.set $to (i32.add (local.get $to) (i32.const 16)))
+        (local.set $factors (i32.add (local.get $factors) (i32.const 16)))
         (br $vectors)))))

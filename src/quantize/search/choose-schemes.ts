@@ -12,8 +12,8 @@ const REASON = 'search';
 const BLOCK_SIZE = 32;
 
 /**
- * Returns the plan with the layers of each group as chosen. Smoothing goes where no layer behind it
- * has INT8 activations any more.
+ * Returns the plan with the layers of each group as chosen. Smoothing goes where all layers
+ * behind it are float.
  */
 export function chooseSchemes(
   model: Model,
@@ -37,18 +37,15 @@ export function chooseSchemes(
   };
 }
 
-/** Scales for INT8 activations only make weights uneven where none is left behind them. */
+/** Blocks of weights and of activations round finer behind scales, too; only float layers need none. */
 function neededSmoothing(
   smoothing: PlannedSmoothing,
   layers: readonly PlannedLayer[],
 ): PlannedSmoothing | undefined {
-  const integer = new Set(
-    layers.filter(({ scheme }) => isIntegerScheme(scheme)).map(({ name }) => name),
+  const quantized = new Set(
+    layers.filter(({ scheme }) => scheme !== 'float').map(({ name }) => name),
   );
-  const sites = smoothing.sites.filter(
-    ({ purpose, layers: readers }) =>
-      purpose === 'weights' || readers.some((name) => integer.has(name)),
-  );
+  const sites = smoothing.sites.filter((site) => site.layers.some((name) => quantized.has(name)));
   return sites.length === 0 ? undefined : { ...smoothing, sites };
 }
 

@@ -3,9 +3,11 @@ import { editGraph, nameMaker } from '../../ir/edit.ts';
 import { indexUses } from '../../ir/index-uses.ts';
 import type { Graph, Model, Node } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
+import type { Factors } from '../../numerics/scale-rows.ts';
 import type { LinearLayer } from '../../passes/linear-layer.ts';
 import { typeAfter } from '../layer-limits.ts';
 import { findSmoothingSites } from './find-sites.ts';
+import { multiplyWeight } from './multiply-weight.ts';
 import { decodeScales, type PlannedSmoothing } from './planned-smoothing.ts';
 import { scaleTensor } from './scale-tensor.ts';
 import { inputScales, type SmoothingSite, type VectorFold } from './smoothing-site.ts';
@@ -18,11 +20,23 @@ interface WeightFactors {
 }
 
 /**
- * Returns the model with every planned activation divided by its scales and the weights that read it
- * multiplied by them: the same function, no node added, no weight read. Throws
- * {@link UnsupportedError} when the plan names a place that the model does not have.
+ * How weights take their factors. `stored`: each becomes another tensor, scaled when it is read.
+ * `in-graph`: each stays and is multiplied by nodes in every run, so that nothing large is written
+ * where the model is only run once.
  */
-export function applySmoothing(model: Model, smoothing: PlannedSmoothing): Model {
+export type WeightForm = 'stored' | 'in-graph';
+
+/**
+ * Returns the model with every planned activation divided by its scales and the weights that read it
+ * multiplied by them: the same function, no weight read and, when weights are `stored` (the default),
+ * no node added. Throws {@link UnsupportedError} when the plan names a place that the model does not
+ * have.
+ */
+export function applySmoothing(
+  model: Model,
+  smoothing: PlannedSmoothing,
+  form: WeightForm = 'stored',
+): Model {
   const sites = new Map(findSmoothingSites(model).map((site) => [site.name, site]));
   const weights = new Map<string, WeightFactors>();
   const vectors = new Map<string, VectorWork>();
@@ -30,7 +44,7 @@ export function applySmoothing(model: Model, smoothing: PlannedSmoothing): Model
     const site = sites.get(name) ?? missing(name);
     collect(site, decodeScales(scales), weights, vectors);
   }
-  return rewrite(model, [...weights.values()], [...vectors.values()]);
+  return rewrite(model, [...weights.values()], [...vectors.values()], form);
 }
 
 interface VectorWork {
@@ -89,31 +103,52 @@ function rewrite(
   model: Model,
   weights: readonly WeightFactors[],
   vectors: readonly VectorWork[],
+  form: WeightForm,
 ): Model {
   const { graph } = model;
-  const freshName = nameMaker(graph);
+  const makeName = nameMaker(graph);
   const added: Tensor[] = [];
   const changed = new Map<Node, Node>();
   const replace = new Map<Node, readonly Node[]>();
-  for (const { layer, input, output } of weights) {
-    const { tensor, initializer, outputAxis } = layer.weight;
-    const factors =
-      outputAxis === 1 ? { rows: input, columns: output } : { rows: output, columns: input };
-    const stored = typeAfter(tensor.dataType, layer.weight.path);
-    added.push({ ...scaleTensor(tensor, factors, stored), name: initializer });
-    const constant = graph.nodes.find((node) => node.outputs[0] === initializer);
-    if (constant !== undefined) replace.set(constant, []);
+  const before = new Map<Node, readonly Node[]>();
+  for (const weight of weights) {
+    const { layer } = weight;
+    const factors = storedFactors(weight);
+    const multiplied = form === 'in-graph' ? multiplyWeight(layer, factors, makeName) : undefined;
+    if (multiplied === undefined) {
+      const { tensor, initializer, path } = layer.weight;
+      // As wide as its reader takes it: scales are no powers of two, and float16 would round again.
+      const read = typeAfter(tensor.dataType, path);
+      added.push({ ...scaleTensor(tensor, factors, read), name: initializer });
+      const constant = graph.nodes.find((node) => node.outputs[0] === initializer);
+      if (constant !== undefined) replace.set(constant, []);
+      continue;
+    }
+    added.push(...multiplied.initializers);
+    before.set(layer.node, multiplied.nodes);
+    changed.set(layer.node, withInput(layer.node, layer.weight.value, multiplied.value));
   }
   for (const { fold, factors } of vectors) {
-    const name = freshName(`${fold.initializer}_smoothed`);
+    const name = makeName(`${fold.initializer}_smoothed`);
     added.push({ ...scaleTensor(fold.tensor, { columns: factors }, fold.dataType), name });
     const reader = changed.get(fold.reader) ?? fold.reader;
     const inputs = reader.inputs.with(fold.inputIndex, name);
     changed.set(fold.reader, { ...reader, inputs });
   }
-  for (const [node, next] of changed) replace.set(node, [next]);
+  for (const [node, next] of changed) replace.set(node, [...(before.get(node) ?? []), next]);
   const edited = editGraph(graph, { replace, addInitializers: added });
   return { ...model, graph: withoutUnread(edited, vectors) };
+}
+
+/** Factors by row and column of the matrix as it is stored. */
+function storedFactors({ layer, input, output }: WeightFactors): Factors {
+  return layer.weight.outputAxis === 1
+    ? { rows: input, columns: output }
+    : { rows: output, columns: input };
+}
+
+function withInput(node: Node, from: string, to: string): Node {
+  return { ...node, inputs: node.inputs.map((name) => (name === from ? to : name)) };
 }
 
 /** Drops the vectors that have lost their last reader. */

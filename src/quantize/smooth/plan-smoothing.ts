@@ -56,7 +56,7 @@ export async function planSmoothing(
     const strength = strengthOf(site, byLayer, strengths);
     return strength === undefined ? [] : [{ site, strength }];
   });
-  if (!wanted.some(({ strength }) => strength.purpose === 'activations')) {
+  if (wanted.length === 0) {
     if (isAuto) return undefined;
     throw nothingToSmooth(recipe, declined);
   }

@@ -2,19 +2,14 @@ import type { DataType } from '../../ir/data-type.ts';
 import { derivedSource, elementCount, type Tensor } from '../../ir/tensor.ts';
 import { bfloat16ArrayToFloat32, float32ArrayToBfloat16 } from '../../numerics/bfloat16.ts';
 import { float16ArrayToFloat32, float32ArrayToFloat16 } from '../../numerics/float16.ts';
+import { type Factors, scaleRows } from '../../numerics/scale-rows.ts';
 
 /** Bytes of the unscaled tensor that are in memory at once. */
 const BLOCK_BYTES = 8 * 1024 * 1024;
 
-/** Factors of a matrix by row and by column; absent ones are 1. */
-export interface Factors {
-  readonly rows?: Float32Array | undefined;
-  readonly columns?: Float32Array | undefined;
-}
-
 /**
- * Returns the tensor with element [r, c] multiplied by `rows[r] * columns[c]` in float32 and rounded
- * once to `dataType`; computed when it is read. A tensor that is not a matrix counts as one row.
+ * Returns the tensor with element [r, c] multiplied by `rows[r]`, then by `columns[c]`, both in float32,
+ * and rounded to `dataType`; computed when it is read. A tensor that is not a matrix counts as one row.
  */
 export function scaleTensor(tensor: Tensor, factors: Factors, dataType: DataType): Tensor {
   const count = elementCount(tensor.dims);
@@ -26,33 +21,33 @@ export function scaleTensor(tensor: Tensor, factors: Factors, dataType: DataType
     rowCount,
     rowByteLength: columnCount * to,
     async fill(into, firstRow, rows) {
+      if (dataType === tensor.dataType && (dataType === 'float16' || dataType === 'float32')) {
+        await tensor.source.read(into, firstRow * columnCount * from);
+        scaleRows(
+          { name: tensor.name, dataType, rowCount: rows, columnCount, firstRow, bytes: into },
+          factors,
+        );
+        return;
+      }
       const bytes = new Uint8Array(Math.min(rows, rowsAtOnce) * columnCount * from);
       for (let done = 0; done < rows; done += rowsAtOnce) {
         const taken = Math.min(rowsAtOnce, rows - done);
         const part = bytes.subarray(0, taken * columnCount * from);
         await tensor.source.read(part, (firstRow + done) * columnCount * from);
         const values = decode(part, tensor.dataType);
-        multiply(values, columnCount, firstRow + done, factors);
+        const scaled = new Uint8Array(values.buffer);
+        const place = {
+          name: tensor.name,
+          rowCount: taken,
+          columnCount,
+          firstRow: firstRow + done,
+        };
+        scaleRows({ ...place, dataType: 'float32', bytes: scaled }, factors);
         into.set(encode(values, dataType), done * columnCount * to);
       }
     },
   });
   return { ...tensor, dataType, source };
-}
-
-function multiply(
-  values: Float32Array,
-  columnCount: number,
-  firstRow: number,
-  { rows, columns }: Factors,
-): void {
-  for (let start = 0, row = firstRow; start < values.length; start += columnCount, row++) {
-    const ofRow = rows === undefined ? 1 : rows[row]!;
-    for (let column = 0; column < columnCount; column++) {
-      const ofColumn = columns === undefined ? 1 : columns[column]!;
-      values[start + column] = values[start + column]! * ofRow * ofColumn;
-    }
-  }
 }
 
 function widthOf(dataType: DataType): number {

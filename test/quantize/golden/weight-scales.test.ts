@@ -3,11 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { readTensorBytes } from '../../../src/ir/tensor.ts';
 import { applyQuantization } from '../../../src/quantize/apply.ts';
 import { planQuantization } from '../../../src/quantize/plan.ts';
-import { builtInRecipe } from '../../../src/recipe/load.ts';
+import { parseRecipe } from '../../../src/recipe/load.ts';
 import { hashFile } from '../../../src/storage/hash-file.ts';
 import { openModel } from '../../../src/storage/model-file.ts';
 import golden from './weight-scales.json' with { type: 'json' };
 
+const byChannel = parseRecipe('{ name: by-channel, activations: { bits: float } }', 'test');
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 describe('weights against onnxruntime quantize_static, per channel, symmetric', () => {
@@ -16,7 +17,7 @@ describe('weights against onnxruntime quantize_static, per channel, symmetric', 
       entry.modelSha256,
     );
     const source = await openModel(entry.model);
-    const plan = planQuantization(source, builtInRecipe('w8a16'), new Map());
+    const plan = planQuantization(source, byChannel, new Map());
     const { graph } = applyQuantization(source, plan);
     const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((o) => [o, node])));
     const theirs: Readonly<Record<string, { weight: string; scale: string }>> = entry.weights;

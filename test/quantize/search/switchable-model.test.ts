@@ -74,28 +74,38 @@ describe('chooseSchemes', () => {
 });
 
 describe('chooseSchemes of a smoothed plan', () => {
-  it('drops scales where no quantized input is left behind them, and keeps the others', async () => {
+  it('drops scales where all layers behind them are float, and keeps the others', async () => {
     const { model, plan, groups } = await planned('glm-nano/optimum');
-    const [first, second] = groups as [(typeof groups)[number], (typeof groups)[number]];
-    const site = (layers: readonly string[], purpose: 'activations' | 'weights') => ({
+    const sites = groups.slice(0, 2).map(({ layers }) => ({
       name: layers[0]!,
       kind: 'norm' as const,
       into: 'norm',
-      purpose,
+      purpose: 'activations' as const,
       alpha: 0.5,
       layers,
       scales: '',
-    });
-    const sites = [site(first.layers, 'activations'), site(second.layers, 'activations')];
+    }));
     const smoothed = { ...plan, smoothing: { sites, declined: [] } };
-    const fallen = (count: number) =>
-      groups.map((_, index): GroupChoice => (index < count ? 'weight-only' : 'planned'));
-    expect(chooseSchemes(model, smoothed, groups, fallen(1)).smoothing?.sites).toEqual([sites[1]]);
-    expect(chooseSchemes(model, smoothed, groups, fallen(2)).smoothing).toBeUndefined();
-    // Scales for INT8 weights serve them still.
-    const forWeights = [site(first.layers, 'weights')];
-    const kept = { ...plan, smoothing: { sites: forWeights, declined: [] } };
-    expect(chooseSchemes(model, kept, groups, fallen(2)).smoothing?.sites).toEqual(forWeights);
+    const fallen = (count: number, choice: GroupChoice) =>
+      groups.map((_, index): GroupChoice => (index < count ? choice : 'planned'));
+    const sitesOf = (choices: readonly GroupChoice[]) =>
+      chooseSchemes(model, smoothed, groups, choices).smoothing?.sites;
+    expect(sitesOf(fallen(1, 'float'))).toEqual([sites[1]]);
+    expect(sitesOf(fallen(2, 'float'))).toBeUndefined();
+    expect(sitesOf(fallen(2, 'weight-only'))).toEqual(sites);
+  });
+
+  it('cuts weights that fall back into blocks of 32, except where a table shares them', async () => {
+    const { model, plan, groups } = await planned('glm-nano/optimum');
+    const all = groups.map((): GroupChoice => 'weight-only');
+    const { layers } = chooseSchemes(model, plan, groups, all);
+    const fallen = layers.filter((layer, index) => layer !== plan.layers[index]);
+    expect(fallen.length).toBeGreaterThan(30);
+    for (const { weight, inFeatures, outFeatures } of fallen) {
+      expect(weight.blockSize).toBe(32);
+      // One byte a weight, and 4 for every 32 of them.
+      expect(weight.bytesAfter).toBe(1.125 * inFeatures * outFeatures);
+    }
   });
 });
 

@@ -2,6 +2,7 @@ import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../../src/ir/model.ts';
 import { readTensorBytes } from '../../../src/ir/tensor.ts';
+import { findLinears } from '../../../src/passes/find-linears.ts';
 import { applySmoothing } from '../../../src/quantize/smooth/apply-smoothing.ts';
 import { findSmoothingSites } from '../../../src/quantize/smooth/find-sites.ts';
 import {
@@ -17,6 +18,7 @@ import {
   HIDDEN,
   ints,
   normedProduct,
+  type Parts,
   packedFfn,
   plainFfn,
   vector,
@@ -34,7 +36,7 @@ function declinedIn(model: Model): readonly string[] {
   return declined;
 }
 
-function everySite(model: Model): PlannedSmoothing {
+function everySite(model: Model, all: readonly number[] = SCALES): PlannedSmoothing {
   const sites = findSmoothingSites(model).map(({ name, kind, into, layers, channels }) => ({
     name,
     kind,
@@ -42,9 +44,21 @@ function everySite(model: Model): PlannedSmoothing {
     purpose: 'activations' as const,
     alpha: 0.5,
     layers: layers.map((layer) => layer.name),
-    scales: encodeScales(Float32Array.from(SCALES.slice(0, channels))),
+    scales: encodeScales(Float32Array.from(all.slice(0, channels))),
   }));
   return { sites, declined: [] };
+}
+
+/** The weight is stored [out, in]. */
+function transposedProduct(): Parts {
+  const { nodes, initializers } = normedProduct();
+  return {
+    nodes: [nodes[0]!, node('Transpose', ['w_stored'], 'w'), node('MatMul', ['normed', 'w'], 'y')],
+    initializers: [
+      ...initializers.filter(({ name }) => name !== 'w'),
+      floats('w_stored', [HIDDEN, WIDTH], noise(3, HIDDEN * WIDTH)),
+    ],
+  };
 }
 
 async function numbers(model: Model, name: string): Promise<readonly number[]> {
@@ -61,9 +75,35 @@ async function outputOf(model: Model): Promise<Float32Array> {
 async function expectSameFunction(model: Model): Promise<Model> {
   const folded = applySmoothing(model, everySite(model));
   expect(folded.graph.nodes).toHaveLength(model.graph.nodes.length);
-  expect(await outputOf(folded)).toEqual(await outputOf(model));
+  const expected = await outputOf(model);
+  expect(await outputOf(folded)).toEqual(expected);
+  const multiplied = applySmoothing(model, everySite(model), 'in-graph');
+  expect(await outputOf(multiplied)).toEqual(expected);
   return folded;
 }
+
+describe('weights that are multiplied in the graph', () => {
+  it.each([
+    ['a product behind a norm', normedProduct()],
+    ['a gated FFN', gatedFfn()],
+    ['a packed FFN', packedFfn()],
+    ['values of grouped heads', groupedAttention()],
+    ['a weight that is transposed', transposedProduct()],
+  ])('stay as they are and give the bits of stored ones: %s', async (_, parts) => {
+    const model = blockModel(parts);
+    // No powers of two: every product rounds.
+    const smoothing = everySite(model, [1.7, 0.3, 5.9, 1.1, 7.3, 0.21]);
+    expect(smoothing.sites.length).toBeGreaterThan(0);
+    const multiplied = applySmoothing(model, smoothing, 'in-graph');
+    expect(multiplied.graph.nodes.length).toBeGreaterThan(model.graph.nodes.length);
+    for (const { weight } of findLinears(model)) {
+      expect(multiplied.graph.initializers.get(weight.initializer)).toBe(weight.tensor);
+    }
+    const stored = await outputOf(applySmoothing(model, smoothing));
+    expect(await outputOf(multiplied)).toEqual(stored);
+    expect(stored).not.toEqual(await outputOf(model));
+  });
+});
 
 describe('a norm', () => {
   it('divides its weight and bias, and the layer multiplies its input rows', async () => {

@@ -3,7 +3,10 @@ import { convertToFloat32 } from '../../../src/passes/convert-to-float32.ts';
 import { runPasses } from '../../../src/passes/pass.ts';
 import { applySmoothing } from '../../../src/quantize/smooth/apply-smoothing.ts';
 import { findSmoothingSites } from '../../../src/quantize/smooth/find-sites.ts';
-import { encodeScales } from '../../../src/quantize/smooth/planned-smoothing.ts';
+import {
+  encodeScales,
+  type PlannedSmoothing,
+} from '../../../src/quantize/smooth/planned-smoothing.ts';
 import { fixture, imageFeeds, runModel, textFeeds } from '../run-model.ts';
 
 /** Sites by kind. Value projections of decoders with a KV cache are declined. */
@@ -25,7 +28,7 @@ describe.each(exports)('folding into the real export $name', ({ name, norm, up, 
     const sites = findSmoothingSites(twin, { decline: ({ reason }) => declined.push(reason) });
     const ofKind = (kind: string): number => sites.filter((site) => site.kind === kind).length;
     expect([ofKind('norm'), ofKind('up'), ofKind('value')]).toEqual([norm, up, value]);
-    const folded = applySmoothing(twin, {
+    const smoothing: PlannedSmoothing = {
       declined: [],
       // From 0.3 to 8.2, another in every channel next to it, and none of them a power of two.
       sites: sites.map(({ name: site, kind, into, layers, channels }) => ({
@@ -39,19 +42,24 @@ describe.each(exports)('folding into the real export $name', ({ name, norm, up, 
           Float32Array.from({ length: channels }, (_, index) => 0.3 * 1.94 ** ((index * 5) % 6)),
         ),
       })),
-    });
+    };
+    const folded = applySmoothing(twin, smoothing);
     expect(folded.graph.nodes).toHaveLength(twin.graph.nodes.length);
     const feeds = name.startsWith('vit')
       ? imageFeeds(twin, 'test.npz', 4)
       : textFeeds(twin, 'heldout.txt', 1, 64);
     const before = await runModel(twin, feeds);
     const after = await runModel(folded, feeds);
+    const multiplied = await runModel(applySmoothing(twin, smoothing, 'in-graph'), feeds);
     for (const [output, expected] of before.outputs) {
       const actual = after.outputs.get(output)!;
       const magnitude = expected.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-      const difference = expected.reduce(
-        (most, x, index) => Math.max(most, Math.abs(x - actual[index]!)),
-        0,
+      const largest = (values: Float32Array): number =>
+        expected.reduce((most, x, index) => Math.max(most, Math.abs(x - values[index]!)), 0);
+      const difference = largest(actual);
+      expect(largest(multiplied.outputs.get(output)!) / magnitude, output).toBeLessThanOrEqual(
+        // The same products, perhaps added up in another order.
+        1e-5,
       );
       // One rounding of float32 per scaled value, 6e-8 of it, averaged over the features of a product.
       expect(difference / magnitude, output).toBeLessThanOrEqual(1e-5);

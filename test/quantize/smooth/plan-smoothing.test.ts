@@ -137,9 +137,19 @@ describe('planSmoothing', () => {
     expect(await planSmoothing(wideModel(), none, table, kernel)).toBeUndefined();
   });
 
-  it('does nothing where no layer reads the activation as INT8', async () => {
-    const weightOnly = recipe('activations: { bits: float }\nsmoothing: { alpha: 0.5 }');
-    await expect(planSmoothing(wideModel(), weightOnly, table, kernel)).rejects.toThrow(
+  it('follows the activation alone before INT8 weights whose input stays float', async () => {
+    const weightOnly = recipe(
+      'activations: { bits: float }\nsmoothing: { alpha: 0, weightOnlyAlpha: 0.5 }',
+    );
+    const smoothing = await planSmoothing(wideModel(), weightOnly, table, kernel);
+    expect(smoothing!.sites).toMatchObject([{ layers: ['y'], purpose: 'weights', alpha: 0.5 }]);
+    // Square roots of 16, 1, 64 and 1; the weights have no part in it.
+    expect([...decodeScales(smoothing!.sites[0]!.scales)]).toEqual([4, 1, 8, 1]);
+  });
+
+  it('does nothing before layers that are float', async () => {
+    const float = recipe('head: float\nsmoothing: { alpha: 0.5 }');
+    await expect(planSmoothing(wideModel(), float, table, kernel)).rejects.toThrow(
       UnsupportedError,
     );
   });
