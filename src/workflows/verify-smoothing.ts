@@ -10,7 +10,9 @@ import { gatherBeforeCast } from '../passes/gather-before-cast.ts';
 import { runPasses } from '../passes/pass.ts';
 import { findEmbeddings } from '../quantize/find-embeddings.ts';
 import { applySmoothing } from '../quantize/smooth/apply-smoothing.ts';
-import type { PlannedSmoothing } from '../quantize/smooth/planned-smoothing.ts';
+import { findSmoothingSites } from '../quantize/smooth/find-sites.ts';
+import { decodeScales, type PlannedSmoothing } from '../quantize/smooth/planned-smoothing.ts';
+import { inputScales } from '../quantize/smooth/smoothing-site.ts';
 import type { Feeds, TensorValue } from '../runners/runner.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, feedHints, openData } from './open-data.ts';
@@ -45,17 +47,24 @@ export async function verifySmoothing(
   choice: DataChoice | undefined,
 ): Promise<SmoothingCheck> {
   const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
-  return compareFolded(source, twin, applySmoothing(twin, smoothing, 'in-graph'), choice);
+  const folded = applySmoothing(twin, smoothing, 'in-graph');
+  return compareFolded(source, { twin, folded, smoothing }, choice);
 }
 
-/** Compares the float32 twin of a model with what folding made of it, as {@link verifySmoothing} says. */
+/** A float32 model, and what folding the scales of a plan made of it. */
+export interface FoldedModel {
+  readonly twin: Model;
+  readonly folded: Model;
+  readonly smoothing: PlannedSmoothing;
+}
+
+/** Compares a model with what folding made of it, as {@link verifySmoothing} says. */
 export async function compareFolded(
   source: ModelOnDisk,
-  twin: Model,
-  folded: Model,
+  { twin, folded, smoothing }: FoldedModel,
   choice: DataChoice | undefined,
 ): Promise<SmoothingCheck> {
-  const points = comparedValues(twin);
+  const points = comparedValues(twin, smoothing);
   const names = points.map(({ value }) => value);
   const inputs = feedInputs(twin.graph);
   const sample = await someSample(source, twin, choice);
@@ -80,12 +89,12 @@ async function compareInTurns(
   const expected = new Map<string, TensorValue>();
   const actual = new Map<string, TensorValue>();
   let largest = 0;
-  for (const { value, where } of points) {
+  for (const { value, where, scales } of points) {
     while (!(expected.has(value) && actual.has(value))) {
       const moved = [await advance(expectedRun, expected), await advance(actualRun, actual)];
       if (!moved.includes(true)) throw differs(where, value, Number.NaN);
     }
-    const difference = relativeDifference(expected.get(value)!, actual.get(value)!);
+    const difference = relativeDifference(expected.get(value)!, actual.get(value)!, scales);
     if (!(difference <= TOLERANCE)) throw differs(where, value, difference);
     largest = Math.max(largest, difference);
     expected.delete(value);
@@ -116,21 +125,33 @@ function differs(where: string, value: string, difference: number): AutoglmError
 interface ComparedValue {
   readonly value: string;
   readonly where: string;
+  /** What the channels of the folded value were divided by. */
+  readonly scales: Float32Array | undefined;
 }
 
 /** Weights of a head, as float32, beyond which running it would cost more memory than all blocks. */
 const LARGEST_HEAD_BYTES = 2 ** 30;
 
 /** The residual stream after every block, in order, then what the head makes unless it is huge. */
-function comparedValues(model: Model): readonly ComparedValue[] {
-  const points = findBlocks(model).map(
-    ({ output, name }): ComparedValue => ({ value: output, where: `block ${name}` }),
-  );
+function comparedValues(model: Model, smoothing: PlannedSmoothing): readonly ComparedValue[] {
+  const sites = new Map(findSmoothingSites(model).map((site) => [site.layers[0]!.name, site]));
+  // Where a block ends in the norm of the head, its end is divided itself.
+  const divided = new Map<string, Float32Array>();
+  for (const planned of smoothing.sites) {
+    const site = sites.get(planned.name);
+    if (site === undefined) continue;
+    const scales = inputScales(site, decodeScales(planned.scales));
+    for (const { input } of site.layers) divided.set(input, scales);
+  }
+  const pointAt = (value: string, where: string): ComparedValue => {
+    return { value, where, scales: divided.get(value) };
+  };
+  const points = findBlocks(model).map(({ output, name }) => pointAt(output, `block ${name}`));
   const heads = findLinears(model)
     .filter(({ role, inFeatures, outFeatures }) => {
       return role === 'head' && inFeatures * outFeatures * 4 <= LARGEST_HEAD_BYTES;
     })
-    .map(({ output, name }): ComparedValue => ({ value: output, where: `layer ${name}` }));
+    .map(({ output, name }) => pointAt(output, `layer ${name}`));
   const seen = new Set<string>();
   return [...points, ...heads].filter(({ value }) => !seen.has(value) && seen.add(value));
 }
@@ -168,8 +189,12 @@ function madeUpSample(model: Model): Sample {
   return { index: 0, values };
 }
 
-/** Returns max|a - b| / max|a|; NaN where either is not finite. */
-function relativeDifference(expected: TensorValue, actual: TensorValue): number {
+/** Returns max|a - b * scale of its channel| / max|a|; NaN where either is not finite. */
+function relativeDifference(
+  expected: TensorValue,
+  actual: TensorValue,
+  scales: Float32Array | undefined,
+): number {
   const a = toFloat32(expected);
   const b = toFloat32(actual);
   if (a.length !== b.length) return Number.NaN;
@@ -177,7 +202,8 @@ function relativeDifference(expected: TensorValue, actual: TensorValue): number 
   let difference = 0;
   for (let index = 0; index < a.length; index++) {
     magnitude = Math.max(magnitude, Math.abs(a[index]!));
-    difference = Math.max(difference, Math.abs(a[index]! - b[index]!));
+    const scale = scales === undefined ? 1 : scales[index % scales.length]!;
+    difference = Math.max(difference, Math.abs(a[index]! - b[index]! * scale));
   }
   return magnitude === 0 ? difference : difference / magnitude;
 }

@@ -25,8 +25,8 @@ const twin = runPasses(source.model, [convertToFloat32]);
 const choice = { data: join(root, 'calibration/text'), samples: 4, sequenceLength: 128 };
 
 /** Every site, with another scale in each channel. */
-function smoothingWith(scaleOf: (channel: number) => number): PlannedSmoothing {
-  const sites = findSmoothingSites(twin).map(({ name, kind, into, layers, channels }) => ({
+function smoothingWith(scaleOf: (channel: number) => number, model = twin): PlannedSmoothing {
+  const sites = findSmoothingSites(model).map(({ name, kind, into, layers, channels }) => ({
     name,
     kind,
     into,
@@ -89,14 +89,24 @@ describe('verifySmoothing', () => {
     expect(largestDifference).toBeLessThan(1e-5);
   });
 
+  it('undoes the scales of a block that ends in the norm of the head', async () => {
+    const genai = await openModelOnDisk(join(root, 'fixtures/glm-nano/genai'));
+    const model = runPasses(genai.model, [convertToFloat32]);
+    const end = findBlocks(model).at(-1)!.output;
+    expect(findLinears(model).find(({ role }) => role === 'head')!.input).toBe(end);
+    const scales = smoothingWith((channel) => 0.3 + ((channel * 5) % 7), model);
+    const { largestDifference } = await verifySmoothing(genai, scales, choice);
+    expect(largestDifference).toBeLessThan(1e-5);
+  });
+
   it.each([...new Set(blocks.map(({ index }) => index))].map((index) => [index]))(
     'names block %d when one channel of one of its weights is folded wrongly',
     async (index) => {
       const wrong = await foldedWrongly(index);
       const { name } = blocks.find((block) => block.index === index)!;
-      await expect(compareFolded(source, twin, wrong, choice)).rejects.toThrow(
-        `smoothing: block ${name} does not give the same after folding`,
-      );
+      await expect(
+        compareFolded(source, { twin, folded: wrong, smoothing: powers }, choice),
+      ).rejects.toThrow(`smoothing: block ${name} does not give the same after folding`);
     },
   );
 });
