@@ -41,6 +41,8 @@ export interface ArtifactCheck {
   /** In words a table has room for: `w8a8`. */
   readonly label: string;
   readonly measureLatency: boolean;
+  /** Tokens that are timed, and the past of the decode step; 128 when absent. */
+  readonly contextLength?: number | undefined;
   /** Runtimes the artifact is meant for that did not run here. */
   readonly notVerified: readonly string[];
 }
@@ -168,6 +170,7 @@ async function timeScenarios(
       device: check.device.device,
       hints: feedHints(check.source.model),
       seed: check.seed,
+      contextLength: check.contextLength,
     },
     reporter,
   );

@@ -37,6 +37,8 @@ export interface CheckRequest {
   readonly gates: Gates;
   readonly seed: number;
   readonly measureLatency: boolean;
+  /** Tokens that are timed, and the past of the decode step; 128 when absent. */
+  readonly contextLength?: number | undefined;
   readonly notVerified?: readonly string[];
 }
 
@@ -59,6 +61,7 @@ export async function runCheck(request: CheckRequest, reporter: Reporter): Promi
       ...(plan !== undefined && { plan }),
       label: plan?.recipe.name ?? labelOf(artifact.model),
       measureLatency: request.measureLatency,
+      contextLength: request.contextLength,
       notVerified: request.notVerified ?? [],
     },
     reporter,

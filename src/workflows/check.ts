@@ -24,6 +24,8 @@ export interface CheckOptions extends Omit<VerbOptions, 'model'> {
   readonly gates: readonly string[];
   readonly junit?: string | undefined;
   readonly latency: boolean;
+  /** Tokens that are timed, and the past of the decode step; 128 when absent. */
+  readonly contextLength?: number | undefined;
 }
 
 /**
@@ -75,12 +77,13 @@ async function checkConfig(
   reporter: Reporter,
 ): Promise<CheckResult> {
   const config = await resolveConfig(options);
-  const { samples } = options;
+  const { samples, contextLength } = options;
   const chosen: PipelineConfig = {
     ...config,
     check: {
       ...config.check,
       ...(samples !== undefined && { samples }),
+      ...(contextLength !== undefined && { contextLength }),
       device: options.device === 'auto' ? config.check.device : options.device,
       latency: options.latency && config.check.latency,
       ...(gates !== undefined && { gates }),
@@ -122,5 +125,6 @@ async function requestFor(
     gates: gates ?? {},
     seed: seed ?? 0,
     measureLatency: options.latency,
+    contextLength: options.contextLength,
   };
 }

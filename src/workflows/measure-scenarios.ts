@@ -17,6 +17,8 @@ export interface TimedPair {
   readonly device: Exclude<Device, 'auto'>;
   readonly hints: FeedHints;
   readonly seed: number;
+  /** Tokens that are timed, and the past of the decode step; 128 when absent. */
+  readonly contextLength?: number | undefined;
 }
 
 /** Tokens of the prefill scenario (llama-bench's pp128), and of the past of the decode step. */
@@ -88,7 +90,7 @@ async function makeScenarios(
       },
     ];
   }
-  const prompt = takeTokens(pair.sample, PREFILL_TOKENS);
+  const prompt = takeTokens(pair.sample, pair.contextLength ?? PREFILL_TOKENS);
   const length = prompt.values.get('input_ids')?.dims[0] ?? 0;
   const prefill = {
     baseline: makeFeeds(inputs.baseline, prompt, pair.hints),

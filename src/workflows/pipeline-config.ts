@@ -64,6 +64,11 @@ const checkSchema = z.strictObject({
   device: z.enum(DEVICES).default('auto').describe('Where to run; auto is the best that works.'),
   samples: z.int().min(1).optional().describe('Held-out samples; all when absent.'),
   latency: z.boolean().default(true).describe('Whether to time source and artifact.'),
+  contextLength: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Tokens that are timed, and the past of the decode step; 128 when absent.'),
   gates: GATES_SCHEMA.optional(),
 });
 

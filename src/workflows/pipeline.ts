@@ -189,6 +189,7 @@ function checkStage(config: PipelineConfig, source: ModelOnDisk, quantized: stri
           gates: config.check.gates ?? {},
           seed: config.calibrate.seed,
           measureLatency: config.check.latency,
+          contextLength: config.check.contextLength,
         },
         reporter,
       );

@@ -306,6 +306,7 @@ describe('help', () => {
                                     "cuda", "tensorrt", default: "auto")
         --gate <name=limit...>      limits, e.g. maxTop1Drop=0.5pt minSpeedup=1.5
         --no-latency                leave the timing out
+        --context-length <tokens>   tokens to time a decoder with (default: 128)
         -o, --output <folder>       where check.json and reports go
         --junit <file>              also write JUnit XML there
         --config <file>             config to take the gates and data from

@@ -7,6 +7,7 @@ import {
   type CommonOptions,
   type DataOptions,
   deviceOption,
+  parseCount,
 } from '../options.ts';
 import { withTerminal } from '../with-terminal.ts';
 
@@ -19,6 +20,7 @@ interface CheckOptions extends CommonOptions, DataOptions {
   readonly gate?: readonly string[];
   readonly junit?: string;
   readonly latency: boolean;
+  readonly contextLength?: number;
 }
 
 /** Adds `autoglm check`. */
@@ -33,6 +35,7 @@ export function registerCheck(program: Command): void {
     .addOption(deviceOption())
     .option('--gate <name=limit...>', 'limits, e.g. maxTop1Drop=0.5pt minSpeedup=1.5')
     .option('--no-latency', 'leave the timing out')
+    .option('--context-length <tokens>', 'tokens to time a decoder with (default: 128)', parseCount)
     .option('-o, --output <folder>', 'where check.json and reports go')
     .option('--junit <file>', 'also write JUnit XML there')
     .option('--config <file>', 'config to take the gates and data from')
