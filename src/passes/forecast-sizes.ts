@@ -16,12 +16,11 @@ const RECIPES: readonly {
   readonly blockSize?: number;
 }[] = [
   { recipe: 'w8a8', bits: 8 },
-  { recipe: 'w8a16', bits: 8 },
+  { recipe: 'w8a16', bits: 8, blockSize: 32 },
   { recipe: 'w4a16-g32', bits: 4, blockSize: 32 },
 ];
 
-const CHANNEL_SCALE_BYTES = 4;
-const BLOCK_SCALE_BYTES = 4;
+const SCALE_BYTES = 4;
 
 type Totals = Pick<
   ModelSummary,
@@ -30,7 +29,7 @@ type Totals = Pick<
 
 /**
  * Returns the size of the constants after each built-in recipe: linear layers in blocks at the
- * recipe's width, head and token table at INT8 with a scale per row, the rest as it is. Tied tables
+ * recipe's width, head and token table at INT8, the rest as it is. Tied tables
  * count once.
  */
 export function forecastSizes(
@@ -49,15 +48,18 @@ export function forecastSizes(
     };
     for (const { weight, role, inFeatures, outFeatures } of linears) {
       const inBlock = role !== 'head' && role !== 'other' && role !== 'embedding-projection';
-      const grouped = inBlock && blockSize !== undefined;
+      // Recipes of 4 bits leave the head at 8 bits and a scale per channel.
+      const grouped = (inBlock || bits === 8) && blockSize !== undefined;
       const scaleBytes = grouped
-        ? outFeatures * Math.ceil(inFeatures / blockSize) * BLOCK_SCALE_BYTES
-        : outFeatures * CHANNEL_SCALE_BYTES;
+        ? outFeatures * Math.ceil(inFeatures / blockSize) * SCALE_BYTES
+        : outFeatures * SCALE_BYTES;
       if (!inBlock && role !== 'head') continue;
       replace(weight.tensor, inFeatures * outFeatures, inBlock ? bits : 8, scaleBytes);
     }
     for (const table of tables) {
-      replace(table, elementCount(table.dims), 8, (table.dims[0] ?? 0) * CHANNEL_SCALE_BYTES);
+      const count = elementCount(table.dims);
+      const scales = bits === 8 && blockSize !== undefined ? count / blockSize : table.dims[0]!;
+      replace(table, count, 8, scales * SCALE_BYTES);
     }
     return {
       recipe,

@@ -54,8 +54,12 @@ export function applyQuantization(
 ): Model {
   const { lowering = ONNXRUNTIME_LOWERING, kernel = createWeightKernel() } = options;
   const passes = lowering.activations === 'float32' ? [convertToFloat32] : [];
-  const float = runPasses(model, passes);
-  const source = plan.smoothing === undefined ? float : applySmoothing(float, plan.smoothing);
+  const { smoothing } = plan;
+  const smooth = (float: Model): Model =>
+    smoothing === undefined ? float : applySmoothing(float, smoothing);
+  // The FP32 twin of an FP16 artifact has its weights: folded, then rounded to FP16.
+  const isTwin = lowering.activations === 'float32' && lowering.scaleType === 'float16';
+  const source = isTwin ? runPasses(smooth(model), passes) : smooth(runPasses(model, passes));
   const typed = runPasses(source, [inferShapes]);
   const context: WriteContext = {
     rewrite: beginRewrite(typed.graph),

@@ -42,7 +42,9 @@ def prepare(model, data, samples, folder):
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(constants)
     graph.node.extend(kept)
-    onnx.save(loaded, pathlib.Path(folder) / "wide.onnx")
+    # protobuf ends at 2 GiB.
+    is_large = sum(len(entry.raw_data) for entry in constants) > 2**30
+    onnx.save(loaded, pathlib.Path(folder) / "wide.onnx", save_as_external_data=is_large)
 
 
 def quantize(folder):
@@ -60,6 +62,7 @@ def quantize(folder):
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
+        use_external_data_format=(folder / "wide.onnx").stat().st_size < 2**26,
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"quantize_static: {time.time() - start:.1f} s, peak {peak:.0f} MB")
