@@ -7,6 +7,7 @@ import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
 import { runPasses } from '../passes/pass.ts';
 import { int4Settings } from '../recipe/recipe.ts';
+import { createBlockQuantizer } from './blocked-weight.ts';
 import { findEmbeddings } from './find-embeddings.ts';
 import { linearForm } from './linear-form.ts';
 import { integerLayers, type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
@@ -65,6 +66,7 @@ export function applyQuantization(
     rewrite: beginRewrite(typed.graph),
     lowering,
     kernel,
+    quantizeBlocks: createBlockQuantizer(kernel),
     activations: new Map(),
     dynamicActivations: new Map(),
     weights: new Map(),

@@ -4,6 +4,7 @@ import { inlineTensor, type Tensor } from '../ir/tensor.ts';
 import { chooseScale, type ScaleType } from '../numerics/affine.ts';
 import { float32ToFloat16 } from '../numerics/float16.ts';
 import type { WeightKernel } from '../numerics/weight-kernel.ts';
+import type { QuantizeBlocks } from './blocked-weight.ts';
 import type { Lowering } from './lowering.ts';
 import type { PlannedActivation } from './quantization-plan.ts';
 import { type QuantizedWeight, quantizeWeight, transposedSource } from './quantized-weight.ts';
@@ -14,6 +15,7 @@ export interface WriteContext {
   readonly rewrite: Rewrite;
   readonly lowering: Lowering;
   readonly kernel: WeightKernel;
+  readonly quantizeBlocks: QuantizeBlocks;
   /** DequantizeLinear outputs by activation and type: all readers of a value share one pair. */
   readonly activations: Map<string, string>;
   /** Outputs of the DynamicQuantizeLinear of each activation that has one. */

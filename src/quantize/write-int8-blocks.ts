@@ -1,7 +1,6 @@
 import { dataTypeCode } from '../ir/data-type.ts';
 import { inlineTensor } from '../ir/tensor.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
-import { quantizeBlocks } from './blocked-weight.ts';
 import type { Embedding } from './find-embeddings.ts';
 import { typeAfter } from './layer-limits.ts';
 import { addConstant } from './rewrite.ts';
@@ -81,7 +80,7 @@ export function writeBlockedEmbedding(
 
 /** Returns the constants of a blocked weight, made on first use: tied layers share them. */
 function storeBlocks(
-  { rewrite, kernel, blockedWeights }: WriteContext,
+  { rewrite, quantizeBlocks, blockedWeights }: WriteContext,
   initializer: string,
   tensor: LinearLayer['weight']['tensor'],
   outputAxis: number,
@@ -92,7 +91,7 @@ function storeBlocks(
   if (known !== undefined) return known;
   const outFeatures = tensor.dims[outputAxis]!;
   const blocks = tensor.dims[1 - outputAxis]! / blockSize;
-  const { values, scales } = quantizeBlocks(tensor, outputAxis, blockSize, kernel);
+  const { values, scales } = quantizeBlocks(tensor, outputAxis, blockSize);
   const stored = {
     integers: addConstant(rewrite, {
       name: `${initializer}_Q8`,
