@@ -19,17 +19,22 @@ export interface Factors {
 
 /**
  * Multiplies rows of a matrix, in place: `x[r, c] * rows[r] * columns[c]`, both products rounded to
- * float32 and the result to the type of the block, ties to even (WebAssembly SIMD).
+ * float32 and the result to the type of the block, ties to even (WebAssembly SIMD). With `widened`,
+ * float32 bytes as long as the block has elements, a float16 block stays as it is and the products
+ * go there without the last rounding.
  */
-export function scaleRows(block: WeightBlock, factors: Factors): void {
+export function scaleRows(block: WeightBlock, factors: Factors, widened?: Uint8Array): void {
   instance ??= instantiateKernel();
   const wasm = instance;
-  growMemory(wasm, OUTPUT + TILE_BYTES + SLACK);
+  growMemory(wasm, OUTPUT + 2 * TILE_BYTES + SLACK);
   const memory = new Uint8Array(wasm.memory.buffer);
   const ofColumns = new Float32Array(wasm.memory.buffer, 0, TILE_COLUMNS);
   const { dataType, bytes, columnCount, rowCount, firstRow = 0 } = block;
-  const run = dataType === 'float16' ? wasm.scale_row_f16 : wasm.scale_row_f32;
   const width = dataType === 'float16' ? 2 : 4;
+  const into = widened ?? bytes;
+  const growth = widened === undefined ? 1 : 4 / width;
+  const ofHalves = growth === 1 ? wasm.scale_row_f16 : wasm.scale_row_f16_f32;
+  const run = width === 2 ? ofHalves : wasm.scale_row_f32;
   const { rows, columns } = factors;
   for (let firstColumn = 0; firstColumn < columnCount; firstColumn += TILE_COLUMNS) {
     const count = Math.min(TILE_COLUMNS, columnCount - firstColumn);
@@ -45,9 +50,9 @@ export function scaleRows(block: WeightBlock, factors: Factors): void {
       for (let index = 0; index < taken; index++) {
         const place = index * count * width;
         const factor = rows === undefined ? 1 : rows[firstRow + row + index]!;
-        run(TILE + place, OUTPUT + place, count, 0, factor);
+        run(TILE + place, OUTPUT + place * growth, count, 0, factor);
       }
-      bytes.set(memory.subarray(OUTPUT, OUTPUT + length), start);
+      into.set(memory.subarray(OUTPUT, OUTPUT + length * growth), start * growth);
     }
   }
 }

@@ -37,6 +37,17 @@ test.each([1, 0.5, 2 ** -9, 2 ** 9, 1.1, 3e-5, 777.7])(
   },
 );
 
+test('every float16 pattern, widened, is the product in float32', () => {
+  const bits = Uint16Array.from({ length: 65536 }, (_, pattern) => pattern);
+  const factors = { rows: Float32Array.of(777.7), columns: new Float32Array(65536).fill(1.1) };
+  const widened = new Float32Array(65536);
+  const [bytes, into] = [new Uint8Array(bits.buffer), new Uint8Array(widened.buffer)];
+  const block = { name: 'w', dataType: 'float16', rowCount: 1, columnCount: 65536, bytes } as const;
+  scaleRows(block, factors, into);
+  expect(widened).toEqual(reference(float16ArrayToFloat32(bits), 65536, factors));
+  expect(bits[0x1234]).toBe(0x1234);
+});
+
 test('a row is multiplied by its own factor and each column by its own, whatever the shape', () => {
   const factor = fc.float({ min: 2 ** -12, max: 2 ** 12, noNaN: true });
   const shape = fc.record({ rowCount: fc.integer({ min: 1, max: 9 }), columnCount: fc.nat(40) });
@@ -67,6 +78,11 @@ test.each([
   const bits = Uint16Array.from({ length: rowCount * columnCount }, (_, index) => index % 0x5000);
   const expected = reference(float16ArrayToFloat32(bits), columnCount, factors);
   expect(scaled16(bits, columnCount, factors)).toEqual(float32ArrayToFloat16(expected));
+  const widened = new Float32Array(bits.length);
+  const bytes = new Uint8Array(bits.buffer);
+  const block = { name: 'w', dataType: 'float16', rowCount, columnCount, bytes } as const;
+  scaleRows(block, factors, new Uint8Array(widened.buffer));
+  expect(widened).toEqual(expected);
 });
 
 test('rows from the middle of a matrix take the factors of their place', () => {

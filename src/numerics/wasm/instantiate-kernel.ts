@@ -24,6 +24,7 @@ export interface KernelExports {
     limit: number,
   ): void;
   scale_row_f16(from: number, to: number, count: number, factors: number, factor: number): void;
+  scale_row_f16_f32(from: number, to: number, count: number, factors: number, factor: number): void;
   scale_row_f32(from: number, to: number, count: number, factors: number, factor: number): void;
 }
 

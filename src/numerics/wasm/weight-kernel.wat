@@ -357,7 +357,45 @@
         (local.set $factors (i32.add (local.get $factors) (i32.const 32)))
         (br $vectors))))
 
-  ;; The same for float32, without the last rounding.
+  ;; The same without the last rounding: from float16 to float32.
+  (func (export "scale_row_f16_f32")
+    (param $from i32) (param $to i32) (param $count i32) (param $factors i32) (param $factor f32)
+    (local $end i32) (local $a v128) (local $b v128) (local $of_row v128) (local $kept_bits v128)
+    (local $rebias v128) (local $infinity v128) (local $no_sign v128) (local $too_large v128)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 1))))
+    (local.set $of_row (f32x4.splat (local.get $factor)))
+    (local.set $kept_bits (i32x4.splat (i32.const 0x8fffe000)))
+    (local.set $rebias (f32x4.splat (f32.const 0x1p112)))
+    (local.set $infinity (i32x4.splat (i32.const 0x7f800000)))
+    (local.set $no_sign (i32x4.splat (i32.const 0x7fffffff)))
+    (local.set $too_large (i32x4.splat (i32.const 0x47800000)))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $a (i32x4.shl (v128.load16x4_s align=2 (local.get $from)) (i32.const 13)))
+        (local.set $a (f32x4.mul (v128.and (local.get $a) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $a (v128.or (local.get $a)
+          (v128.and (local.get $infinity)
+            (i32x4.ge_u (v128.and (local.get $a) (local.get $no_sign)) (local.get $too_large)))))
+        (local.set $b (i32x4.shl (v128.load16x4_s offset=8 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $b (f32x4.mul (v128.and (local.get $b) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $b (v128.or (local.get $b)
+          (v128.and (local.get $infinity)
+            (i32x4.ge_u (v128.and (local.get $b) (local.get $no_sign)) (local.get $too_large)))))
+        (v128.store align=4 (local.get $to)
+          (f32x4.mul
+            (f32x4.mul (local.get $a) (local.get $of_row))
+            (v128.load align=4 (local.get $factors))))
+        (v128.store offset=16 align=4 (local.get $to)
+          (f32x4.mul
+            (f32x4.mul (local.get $b) (local.get $of_row))
+            (v128.load offset=16 align=4 (local.get $factors))))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (local.set $to (i32.add (local.get $to) (i32.const 32)))
+        (local.set $factors (i32.add (local.get $factors) (i32.const 32)))
+        (br $vectors))))
+
+  ;; The same from float32.
   (func (export "scale_row_f32")
     (param $from i32) (param $to i32) (param $count i32) (param $factors i32) (param $factor f32)
     (local $end i32) (local $of_row v128)

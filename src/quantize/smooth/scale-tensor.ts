@@ -34,16 +34,18 @@ export function scaleTensor(tensor: Tensor, factors: Factors, dataType: DataType
         const taken = Math.min(rowsAtOnce, rows - done);
         const part = bytes.subarray(0, taken * columnCount * from);
         await tensor.source.read(part, (firstRow + done) * columnCount * from);
+        const target = done * columnCount * to;
+        const { name } = tensor;
+        const place = { name, rowCount: taken, columnCount, firstRow: firstRow + done };
+        if (tensor.dataType === 'float16' && dataType === 'float32') {
+          const widened = into.subarray(target, target + taken * columnCount * to);
+          scaleRows({ ...place, dataType: 'float16', bytes: part }, factors, widened);
+          continue;
+        }
         const values = decode(part, tensor.dataType);
         const scaled = new Uint8Array(values.buffer);
-        const place = {
-          name: tensor.name,
-          rowCount: taken,
-          columnCount,
-          firstRow: firstRow + done,
-        };
         scaleRows({ ...place, dataType: 'float32', bytes: scaled }, factors);
-        into.set(encode(values, dataType), done * columnCount * to);
+        into.set(encode(values, dataType), target);
       }
     },
   });
