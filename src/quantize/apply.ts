@@ -56,8 +56,11 @@ export function applyQuantization(
   const { lowering = ONNXRUNTIME_LOWERING, kernel = createWeightKernel() } = options;
   const passes = lowering.activations === 'float32' ? [convertToFloat32] : [];
   const { smoothing } = plan;
+  const wanted = integerLayers(plan, lowering);
+  const stayFloat = new Set(plan.layers.map(({ name }) => name));
+  for (const { name } of wanted) stayFloat.delete(name);
   const smooth = (float: Model): Model =>
-    smoothing === undefined ? float : applySmoothing(float, smoothing);
+    smoothing === undefined ? float : applySmoothing(float, smoothing, 'stored', stayFloat);
   // The FP32 twin of an FP16 artifact has its weights: folded, then rounded to FP16.
   const isTwin = lowering.activations === 'float32' && lowering.scaleType === 'float16';
   const source = isTwin ? runPasses(smooth(model), passes) : smooth(runPasses(model, passes));
@@ -76,7 +79,6 @@ export function applyQuantization(
   const int4: Int4Context = { settings, weights: int4Weights(settings, options.moments) };
   const layers = findLinears(typed);
   if (lowering.weightOnly === 'int8') writeEmbeddings(context, typed, layers, plan.embeddings);
-  const wanted = integerLayers(plan, lowering);
   for (const { planned, layer } of inNodeOrder(typed, layers, wanted)) {
     const form = linearForm(layer, planned.scheme, declaredRank(typed.graph, layer.input));
     const { blockSize } = planned.weight;

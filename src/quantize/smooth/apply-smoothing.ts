@@ -29,13 +29,15 @@ export type WeightForm = 'stored' | 'in-graph';
 /**
  * Returns the model with every planned activation divided by its scales and the weights that read it
  * multiplied by them: the same function, no weight read and, when weights are `stored` (the default),
- * no node added. Throws {@link UnsupportedError} when the plan names a place that the model does not
- * have.
+ * no node added. A weight becomes as wide as its reader takes it, because float16 would round it again
+ * before it is quantized; those of the layers named in `float`, which are not, keep their type and
+ * size. Throws {@link UnsupportedError} when the plan names a place that the model does not have.
  */
 export function applySmoothing(
   model: Model,
   smoothing: PlannedSmoothing,
   form: WeightForm = 'stored',
+  float: ReadonlySet<string> = new Set(),
 ): Model {
   const sites = new Map(findSmoothingSites(model).map((site) => [site.name, site]));
   const weights = new Map<string, WeightFactors>();
@@ -44,7 +46,7 @@ export function applySmoothing(
     const site = sites.get(name) ?? missing(name);
     collect(site, decodeScales(scales), weights, vectors);
   }
-  return rewrite(model, [...weights.values()], [...vectors.values()], form);
+  return rewrite(model, [...weights.values()], [...vectors.values()], { form, float });
 }
 
 interface VectorWork {
@@ -103,7 +105,7 @@ function rewrite(
   model: Model,
   weights: readonly WeightFactors[],
   vectors: readonly VectorWork[],
-  form: WeightForm,
+  { form, float }: { readonly form: WeightForm; readonly float: ReadonlySet<string> },
 ): Model {
   const { graph } = model;
   const makeName = nameMaker(graph);
@@ -117,9 +119,9 @@ function rewrite(
     const multiplied = form === 'in-graph' ? multiplyWeight(layer, factors, makeName) : undefined;
     if (multiplied === undefined) {
       const { tensor, initializer, path } = layer.weight;
-      // As wide as its reader takes it: scales are no powers of two, and float16 would round again.
-      const read = typeAfter(tensor.dataType, path);
-      added.push({ ...scaleTensor(tensor, factors, read), name: initializer });
+      const isFloat = float.has(layer.name);
+      const dataType = isFloat ? tensor.dataType : typeAfter(tensor.dataType, path);
+      added.push({ ...scaleTensor(tensor, factors, dataType), name: initializer });
       const constant = graph.nodes.find((node) => node.outputs[0] === initializer);
       if (constant !== undefined) replace.set(constant, []);
       continue;

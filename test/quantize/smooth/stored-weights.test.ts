@@ -1,16 +1,20 @@
 import { expect, it } from 'vitest';
+import type { Model } from '../../../src/ir/model.ts';
 import { readTensorBytes } from '../../../src/ir/tensor.ts';
 import { applyQuantization } from '../../../src/quantize/apply.ts';
 import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../../src/quantize/lowering.ts';
 import { planQuantization } from '../../../src/quantize/plan.ts';
 import { findSmoothingSites } from '../../../src/quantize/smooth/find-sites.ts';
-import { encodeScales } from '../../../src/quantize/smooth/planned-smoothing.ts';
+import {
+  encodeScales,
+  type PlannedSmoothing,
+} from '../../../src/quantize/smooth/planned-smoothing.ts';
 import { builtInRecipe } from '../../../src/recipe/load.ts';
 import { fixture } from '../run-model.ts';
 import { ranges } from '../small-models.ts';
 
-it('gives the FP32 twin of a smoothed FP16 artifact the same weight integers', async () => {
-  const source = await fixture('glm-nano/genai');
+/** Every place to smooth, with scales of which none is a power of two: float16 would round all weights. */
+function smoothingOf(source: Model): PlannedSmoothing {
   const sites = findSmoothingSites(source).map(({ name, kind, into, layers, channels }) => ({
     name,
     kind,
@@ -18,14 +22,22 @@ it('gives the FP32 twin of a smoothed FP16 artifact the same weight integers', a
     purpose: 'activations' as const,
     alpha: 0.8,
     layers: layers.map((layer) => layer.name),
-    // None of them a power of two, so that float16 rounds every folded weight.
     scales: encodeScales(Float32Array.from({ length: channels }, (_, i) => 0.3 * 1.94 ** (i % 6))),
   }));
+  return { sites, declined: [] };
+}
+
+function rangesOf(source: Model) {
   const inputs = findSmoothingSites(source).flatMap(({ layers }) =>
     layers.map(({ input }) => input),
   );
-  const seen = ranges(Object.fromEntries(inputs.map((input) => [input, [-4, 4] as const])));
-  const plan = planQuantization(source, builtInRecipe('w8a8-full'), seen, { sites, declined: [] });
+  return ranges(Object.fromEntries(inputs.map((input) => [input, [-4, 4] as const])));
+}
+
+it('gives the FP32 twin of a smoothed FP16 artifact the same weight integers', async () => {
+  const source = await fixture('glm-nano/genai');
+  const recipe = builtInRecipe('w8a8-full');
+  const plan = planQuantization(source, recipe, rangesOf(source), smoothingOf(source));
   const [artifact, twin] = [TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING].map(
     (lowering) => applyQuantization(source, plan, { lowering }).graph.initializers,
   );
@@ -37,4 +49,17 @@ it('gives the FP32 twin of a smoothed FP16 artifact the same weight integers', a
   }
   expect(compared).toBe(plan.layers.filter(({ scheme }) => scheme === 'w8a8').length);
   expect(compared).toBeGreaterThan(20);
+});
+
+it('keeps the type of a weight that stays float beside smoothed layers', async () => {
+  const source = await fixture('glm-nano/genai');
+  const rules = [{ role: 'gate' as const, scheme: 'float' as const }];
+  const recipe = { ...builtInRecipe('w8a8-full'), rules };
+  const plan = planQuantization(source, recipe, rangesOf(source), smoothingOf(source));
+  const { initializers } = applyQuantization(source, plan).graph;
+  const stays = plan.layers.filter(({ role }) => role === 'gate');
+  expect(stays).toHaveLength(6);
+  for (const { weight } of stays) {
+    expect(initializers.get(weight.initializer)?.dataType).toBe('float16');
+  }
 });
