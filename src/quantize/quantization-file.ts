@@ -22,7 +22,7 @@ const weightSchema = z.strictObject({
   dataType: dataTypeSchema,
   bytesBefore: count,
   bytesAfter: count,
-  blockSize: count.optional(),
+  blockSize: z.literal([32, 64, 128]).optional(),
 });
 
 const layerSchema = z.strictObject({

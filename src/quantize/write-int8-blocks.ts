@@ -1,3 +1,4 @@
+import { UnsupportedError } from '../errors.ts';
 import { dataTypeCode } from '../ir/data-type.ts';
 import { inlineTensor } from '../ir/tensor.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
@@ -78,7 +79,10 @@ export function writeBlockedEmbedding(
   for (const step of path) rewrite.perhapsUnused.add(step.outputs[0]!);
 }
 
-/** Returns the constants of a blocked weight, made on first use: tied layers share them. */
+/**
+ * Returns the constants of a blocked weight, made on first use: tied layers share them. Throws
+ * {@link UnsupportedError} when blocks do not divide the input features.
+ */
 function storeBlocks(
   { rewrite, quantizeBlocks, blockedWeights }: WriteContext,
   initializer: string,
@@ -90,7 +94,14 @@ function storeBlocks(
   const known = blockedWeights.get(key);
   if (known !== undefined) return known;
   const outFeatures = tensor.dims[outputAxis]!;
-  const blocks = tensor.dims[1 - outputAxis]! / blockSize;
+  const inFeatures = tensor.dims[1 - outputAxis]!;
+  const blocks = inFeatures / blockSize;
+  if (!Number.isInteger(blocks)) {
+    throw new UnsupportedError(
+      `${initializer}: blocks of ${blockSize} do not divide its input features (got ${inFeatures}). ` +
+        'Plan again from this model.',
+    );
+  }
   const { values, scales } = quantizeBlocks(tensor, outputAxis, blockSize);
   const stored = {
     integers: addConstant(rewrite, {

@@ -46,6 +46,18 @@ describe('INT8 weights in blocks', () => {
     expect(layer!.weight.bytesAfter).toBe(k * OUT + 4 * OUT);
   });
 
+  it('are refused of a plan whose blocks do not divide the features of the model', () => {
+    const source = linearModel({ op: 'MatMul', rank: 3 });
+    const plan = planQuantization(source, w8a16, new Map());
+    const layers = plan.layers.map((layer) => ({
+      ...layer,
+      weight: { ...layer.weight, blockSize: 128 },
+    }));
+    expect(() => applyQuantization(source, { ...plan, layers })).toThrow(
+      'blocks of 128 do not divide its input features (got 64)',
+    );
+  });
+
   it('of a table are shared by the head that is tied to it, and gathered block by block', async () => {
     const width = 64;
     const vocabulary = 100;

@@ -33,6 +33,8 @@ describe('quantization.json', () => {
     expect(() => parseQuantizationFile('{', 'q.json')).toThrow(FormatError);
     const other = JSON.stringify({ ...file, version: 3 });
     expect(() => parseQuantizationFile(other, 'q.json')).toThrow(/q\.json: .*version/);
+    const odd = JSON.stringify(file).replace('"bytesAfter":', '"blockSize":7,"bytesAfter":');
+    expect(() => parseQuantizationFile(odd, 'q.json')).toThrow(/weight\.blockSize/);
     const damaged = JSON.stringify(file).replace('"zeroPoint":', '"zeropoint":');
     expect(() => parseQuantizationFile(damaged, 'q.json')).toThrow(/plan\.layers\.0\.activation/);
   });
