@@ -4,6 +4,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
+    // For sessions inside the test process; the product's own children set it themselves.
+    env: { ORT_DISABLE_TELEMETRY: process.env['ORT_DISABLE_TELEMETRY'] ?? '1' },
     // Tests of the command line start dozens of processes; on busy cores each takes seconds.
     testTimeout: 180_000,
     hookTimeout: 300_000,

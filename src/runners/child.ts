@@ -19,6 +19,12 @@ export interface Child<C extends CommandMap> {
 /** What a command threw inside the child; the message is the runtime's own. */
 export class ChildCommandError extends RunnerError {}
 
+/**
+ * onnxruntime 1.30 sends usage events on Linux and macOS unless this is set or it runs in CI, and leaves
+ * `.ses` and `mat-debug-*` files in the temporary folder. What the user has set wins.
+ */
+const QUIET = { ORT_DISABLE_TELEMETRY: '1' };
+
 /** Bytes of the child's stderr kept to explain a crash. */
 const STDERR_TAIL = 16 * 1024;
 
@@ -47,6 +53,7 @@ export function startChild<C extends CommandMap>(entry: string): Child<C> {
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     execArgv: [],
+    env: { ...QUIET, ...process.env },
   });
   living.add(child);
   let stderr = '';

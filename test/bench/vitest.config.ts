@@ -7,6 +7,8 @@ const config: ViteUserConfig = defineConfig({
     root: fileURLToPath(new URL('../..', import.meta.url)),
     include: ['test/bench/**/*.bench.ts'],
     globalSetup: ['test/global-setup.ts'],
+    // For sessions inside the test process; the product's own children set it themselves.
+    env: { ORT_DISABLE_TELEMETRY: process.env['ORT_DISABLE_TELEMETRY'] ?? '1' },
     testTimeout: 600_000,
     fileParallelism: false,
     maxWorkers: 1,
