@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { evaluateGates, GATES_SCHEMA, type GateInput, parseGates } from '../../src/check/gates.ts';
+import type { GateInput } from '../../src/check/gate-table.ts';
+import { evaluateGates, GATES_SCHEMA, parseGates } from '../../src/check/gates.ts';
 import { UsageError } from '../../src/errors.ts';
 import { SAMPLE_CHECK } from '../report/sample-check.ts';
 

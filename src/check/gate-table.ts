@@ -1,0 +1,170 @@
+/** Every gate there is: adding one is adding one entry to {@link GATE_TABLE}. */
+import * as z from 'zod';
+import type { CheckResult, Interval } from './check-result.ts';
+
+/** The parts of a check that gates look at. */
+export type GateInput = Pick<CheckResult, 'accuracy' | 'latency' | 'sizes'>;
+
+/** What a gate found. */
+export interface GateMeasurement {
+  /** In the unit that the gate's limit is compared in: points, fractions, ratios, nats. */
+  readonly value: number;
+  /** What more a reader should know. */
+  readonly detail?: string | undefined;
+  /** Why a figure within the limit is still no proof. */
+  readonly unproven?: string | undefined;
+}
+
+/** One gate. A name that begins with `max` is an upper limit, one with `min` a lower limit. */
+export interface GateDefinition {
+  /** How a limit is written. */
+  readonly limit: z.ZodType<number | string>;
+  /** One line for the JSON Schema of configs. */
+  readonly about: string;
+  /** What is measured, to be followed by "is" or "was not measured". */
+  readonly what: string;
+  readonly format: (value: number) => string;
+  /** Returns the figure, or the end of a sentence on why there is none. */
+  readonly measure: (input: GateInput, limit: number) => GateMeasurement | string;
+}
+
+const pointsError = {
+  error: (issue: { readonly input?: unknown }): string =>
+    `not a number of points (got ${JSON.stringify(issue.input)}, such as 0.5pt).`,
+};
+
+/** Points of top-1: `0.5pt`, or the same as `0.5%`. */
+const points = z.string(pointsError).regex(/^\d+(\.\d+)?\s*(pt|%)$/, pointsError);
+
+/** A fraction of 1, or percent of it. */
+const share = z.union(
+  [z.number().min(0).max(1), z.string().regex(/^(100(\.0+)?|\d{1,2}(\.\d+)?)\s*%$/)],
+  {
+    error: (issue) => `not a share (got ${JSON.stringify(issue.input)}, such as 0.99 or 99%).`,
+  },
+);
+
+const ratio = z.number().positive();
+const nats = z.number().min(0);
+const cosine = z.number().min(-1).max(1);
+
+const inPoints = (value: number): string => `${trimmed(value, 3)}pt`;
+const inPercent = (value: number): string => `${trimmed(100 * value, 3)}%`;
+const inTimes = (value: number): string => `${trimmed(value, 4)}x`;
+const bare = (value: number): string => trimmed(value, 6);
+
+/** The gates, in the order in which they are judged and listed. */
+export const GATE_TABLE = {
+  maxTop1Drop: {
+    limit: points,
+    about: 'Largest loss of top-1 in points: 0.5pt (same as 0.5%).',
+    what: 'the loss of top-1',
+    format: inPoints,
+    measure({ accuracy }) {
+      const top1 = accuracy?.languageModel?.top1 ?? accuracy?.classification?.top1;
+      if (!top1) return missing(accuracy, 'the data have neither labels nor next tokens');
+      const { dropPoints: value, dropPointsInterval } = top1;
+      return { value, detail: intervalText(dropPointsInterval, inPoints) };
+    },
+  },
+  maxPerplexityRatio: {
+    limit: ratio,
+    about: 'Perplexity after / before.',
+    what: 'the perplexity ratio',
+    format: inTimes,
+    measure({ accuracy }) {
+      const perplexity = accuracy?.languageModel?.perplexity;
+      if (!perplexity) return missing(accuracy, 'there are no logits of next tokens');
+      const { ratio: value, ratioInterval } = perplexity;
+      return { value, detail: intervalText(ratioInterval, inTimes) };
+    },
+  },
+  maxKl: {
+    limit: nats,
+    about: 'Mean KL(source || artifact) in nats.',
+    what: 'the mean KL divergence in nats',
+    format: bare,
+    measure({ accuracy }) {
+      const logits = accuracy?.languageModel ?? accuracy?.classification;
+      if (!logits) return missing(accuracy, 'the models have no logits');
+      return logits.klNats === null ? 'it is not finite' : { value: logits.klNats };
+    },
+  },
+  minAgreement: {
+    limit: share,
+    about: 'Share of equal top-1 answers: 0.99 or 99%.',
+    what: 'the top-1 agreement',
+    format: inPercent,
+    measure({ accuracy }) {
+      const logits = accuracy?.languageModel ?? accuracy?.classification;
+      return logits ? { value: logits.agreement } : missing(accuracy, 'the models have no logits');
+    },
+  },
+  minCosine: {
+    limit: cosine,
+    about: 'Lowest cosine of any output.',
+    what: 'the lowest cosine of an output',
+    format: bare,
+    measure({ accuracy }) {
+      if (!accuracy) return missing(accuracy, '');
+      const broken = accuracy.outputs.find((output) => output.cosine === null);
+      if (broken !== undefined) return `output ${broken.name} has values that are not finite`;
+      const cosines = accuracy.outputs.flatMap((output) => output.cosine ?? []);
+      return { value: Math.min(...cosines) };
+    },
+  },
+  minSpeedup: {
+    limit: ratio,
+    about: 'Median time before / after, in every scenario.',
+    what: 'the speedup',
+    format: inTimes,
+    measure({ latency }, limit) {
+      const [first, ...others] = latency;
+      if (first === undefined) return 'latency was not asked for';
+      const worst = others.reduce((low, own) => (own.speedup < low.speedup ? own : low), first);
+      const unsure = latency.find(({ verdict }) => verdict === 'no measurable difference');
+      return {
+        value: worst.speedup,
+        detail: `${worst.scenario}, ${intervalText(worst.speedupInterval, inTimes)}`,
+        unproven:
+          limit > 1 && unsure !== undefined
+            ? `but ${unsure.scenario} shows no measurable difference`
+            : undefined,
+      };
+    },
+  },
+  maxSizeRatio: {
+    limit: ratio,
+    about: 'Bytes after / before, all files.',
+    what: 'the size ratio',
+    format: inTimes,
+    measure: ({ sizes }) => ({ value: sizes.ratio }),
+  },
+  maxPeakMemoryRatio: {
+    limit: ratio,
+    about: 'Peak memory after / before.',
+    what: 'the peak memory ratio',
+    format: inTimes,
+    measure({ sizes }) {
+      const value = sizes.peakMemoryRatio;
+      return value === null ? 'the models did not run in processes of their own' : { value };
+    },
+  },
+} as const satisfies Readonly<Record<string, GateDefinition>>;
+
+function missing(accuracy: GateInput['accuracy'], reason: string): string {
+  return accuracy === null ? 'no held-out data were run' : reason;
+}
+
+function intervalText(
+  value: Interval | null,
+  format: (value: number) => string,
+): string | undefined {
+  return value === null ? undefined : `95 % interval ${format(value.low)} to ${format(value.high)}`;
+}
+
+/** `fractionDigits` at most; tiny values keep two significant digits, so that 4e-7 is not 0. */
+function trimmed(value: number, fractionDigits: number): string {
+  const fixed = Number(value.toFixed(fractionDigits));
+  return fixed === 0 && value !== 0 ? value.toPrecision(2) : String(fixed);
+}
