@@ -21,7 +21,7 @@ import { int4Weights } from './weights/int4-weight.ts';
 import type { WriteContext } from './write-context.ts';
 import { writeDynamicLinear } from './write-dynamic-linear.ts';
 import { writeEmbedding } from './write-embedding.ts';
-import { type Int4Context, writeInt4 } from './write-int4.ts';
+import { int4Context, writeInt4 } from './write-int4.ts';
 import { writeBlockedEmbedding, writeInt8Blocks } from './write-int8-blocks.ts';
 import { writeLinear } from './write-linear.ts';
 
@@ -75,11 +75,16 @@ export function applyQuantization(
     weights: new Map(),
     blockedWeights: new Map(),
   };
-  const settings = int4Settings(plan.recipe);
-  const int4: Int4Context = { settings, weights: int4Weights(settings, options.moments) };
   const layers = findLinears(typed);
+  const ordered = inNodeOrder(typed, layers, wanted);
+  const settings = int4Settings(plan.recipe);
+  const int4 = int4Context(
+    settings,
+    int4Weights(settings, options.moments),
+    ordered.flatMap(({ planned, layer }) => (planned.scheme === 'w4a16' ? [layer] : [])),
+  );
   if (lowering.weightOnly === 'int8') writeEmbeddings(context, typed, layers, plan.embeddings);
-  for (const { planned, layer } of inNodeOrder(typed, layers, wanted)) {
+  for (const { planned, layer } of ordered) {
     const form = linearForm(layer, planned.scheme, declaredRank(typed.graph, layer.input));
     const { blockSize } = planned.weight;
     if (planned.scheme === 'w4a16') writeInt4(context, int4, layer);

@@ -10,10 +10,11 @@ export function planTotals(
   embeddings: readonly PlannedEmbedding[],
 ): PlannedTotals {
   const bytesBefore = constantBytes(model);
-  const linear = unique(layers.map((layer) => [layer.weight, layer.scheme !== 'float']));
+  const ofLayers = layers.map(({ weight, scheme }) => [weight, scheme] as const);
+  const linear = unique(ofLayers);
   const all = unique([
-    ...layers.map((layer) => [layer.weight, layer.scheme !== 'float'] as const),
-    ...embeddings.map(({ table, scheme }) => [table, scheme !== 'float'] as const),
+    ...ofLayers,
+    ...embeddings.map(({ table, scheme }) => [table, scheme] as const),
   ]);
   const quantized = all.filter((entry) => entry.isQuantized);
   const before = sum(quantized.map((entry) => entry.before));
@@ -42,19 +43,21 @@ interface Entry {
   readonly isQuantized: boolean;
 }
 
-/** A tied weight is stored once; each further reader adds its own scales unless these come in blocks. */
+/**
+ * A tied weight is stored once. Each further reader adds its own scales, unless it reads blocks: these come with
+ * their scales, and 4-bit weights always lie in blocks.
+ */
 function unique(
-  weights: readonly (readonly [PlannedLayer['weight'], boolean])[],
+  weights: readonly (readonly [PlannedLayer['weight'], PlannedLayer['scheme'] | 'int8'])[],
 ): readonly Entry[] {
   const entries = new Map<string, Entry>();
-  for (const [{ initializer, dims, bytesBefore, bytesAfter, blockSize }, isQuantized] of weights) {
+  for (const [{ initializer, dims, bytesBefore, bytesAfter, blockSize }, scheme] of weights) {
+    const isQuantized = scheme !== 'float';
     const known = entries.get(initializer);
     if (known === undefined) {
       entries.set(initializer, { before: bytesBefore, after: bytesAfter, isQuantized });
-    } else if (isQuantized && blockSize === undefined) {
-      const integers = dims.reduce((product, dim) => product * dim, 1);
-      // 4-bit weights are rounded for their input, so each reader has its own.
-      known.after += bytesAfter < integers ? bytesAfter : bytesAfter - integers;
+    } else if (isQuantized && blockSize === undefined && scheme !== 'w4a16') {
+      known.after += bytesAfter - dims.reduce((product, dim) => product * dim, 1);
     }
   }
   return [...entries.values()];

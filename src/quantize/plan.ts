@@ -11,6 +11,7 @@ import type { LinearLayer } from '../passes/linear-layer.ts';
 import { runPasses } from '../passes/pass.ts';
 import {
   GPTQ_MAX_WIDTH,
+  INT8_BLOCK_SIZE,
   int4Settings,
   type Recipe,
   type Scheme,
@@ -145,16 +146,21 @@ function leaveSharedFloat(index: UseIndex, drafts: readonly Draft[]): void {
 }
 
 /**
- * Returns the block size of each weight-only constant that the recipe cuts in blocks: where blocks divide
- * its input features, and no reader needs a scale per channel.
+ * Returns the block size of each weight-only constant that is cut in blocks: where the recipe says so or several
+ * layers share it (by channel onnxruntime fuses none of them), blocks divide its input features, and no
+ * reader needs a scale per channel.
  */
 function chooseBlockSizes(
   layers: readonly LayerDraft[],
   tables: readonly TableDraft[],
   recipe: Recipe,
 ): ReadonlyMap<string, number> {
-  const blockSize = weightOnlyBlockSize(recipe);
-  if (blockSize === undefined) return new Map();
+  const blockSize = weightOnlyBlockSize(recipe) ?? INT8_BLOCK_SIZE;
+  const isCut = weightOnlyBlockSize(recipe) !== undefined;
+  const readers = new Map<string, number>();
+  for (const { initializer } of layers) {
+    readers.set(initializer, (readers.get(initializer) ?? 0) + 1);
+  }
   const byChannel = new Set<string>();
   for (const { layer, choice, initializer } of layers) {
     const fits = choice.scheme === 'w8a16' && layer.inFeatures % blockSize === 0;
@@ -164,10 +170,10 @@ function chooseBlockSizes(
     const { table, tokenAxis } = embedding;
     if (table.dims[1 - tokenAxis]! % blockSize !== 0) byChannel.add(initializer);
   }
-  const names = [...layers, ...tables].map(({ initializer }) => initializer);
-  return new Map(
-    names.filter((name) => !byChannel.has(name)).map((name): [string, number] => [name, blockSize]),
-  );
+  const names = [...layers, ...tables]
+    .map(({ initializer }) => initializer)
+    .filter((name) => !byChannel.has(name) && (isCut || (readers.get(name) ?? 0) > 1));
+  return new Map(names.map((name): [string, number] => [name, blockSize]));
 }
 
 /** What the planning of one layer looks at. */

@@ -214,7 +214,7 @@ export function int4Settings({ weights }: Recipe): Int4Settings {
 }
 
 /** Block size of 8-bit weights whose recipe names none: that of onnxruntime's activation blocks. */
-const INT8_BLOCK_SIZE = 32;
+export const INT8_BLOCK_SIZE = 32;
 
 /** Returns how many input features share a scale in 8-bit weight-only layers; undefined for all. */
 export function weightOnlyBlockSize({ weights }: Recipe): number | undefined {

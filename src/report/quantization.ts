@@ -46,7 +46,9 @@ function planBlocks(plan: QuantizationPlan): readonly string[] {
   ];
 }
 
+/** Bytes of a weight that several layers share stand in the row of the first. */
 function layerTable({ layers }: QuantizationPlan): string {
+  const counted = new Set<string>();
   const groups = new Map<
     string,
     { layer: PlannedLayer; count: number; before: number; after: number }
@@ -54,11 +56,14 @@ function layerTable({ layers }: QuantizationPlan): string {
   for (const layer of layers) {
     const key = JSON.stringify([layer.role, layer.scheme, layer.reason]);
     const group = groups.get(key) ?? { layer, count: 0, before: 0, after: 0 };
+    const { initializer, bytesBefore, bytesAfter } = layer.weight;
+    const isFirst = !counted.has(initializer);
+    counted.add(initializer);
     groups.set(key, {
       layer,
       count: group.count + 1,
-      before: group.before + layer.weight.bytesBefore,
-      after: group.after + layer.weight.bytesAfter,
+      before: group.before + (isFirst ? bytesBefore : 0),
+      after: group.after + (isFirst ? bytesAfter : 0),
     });
   }
   return renderColumns(

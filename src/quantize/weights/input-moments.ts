@@ -25,6 +25,33 @@ export function momentsOfGram(width: number, rowCount: number, gram: Float32Arra
   return { width, rowCount, squares, gram };
 }
 
+/**
+ * Returns the moments of all `inputs` together, as a weight that multiplies each of them sees them; an
+ * input that is named twice counts twice. No more than two Gram matrices are in memory. Without the Gram matrix
+ * of any of them the sum has none.
+ */
+export async function sumMoments(
+  inputs: readonly string[],
+  read: ReadInputMoments,
+): Promise<InputMoments> {
+  const [first = '', ...others] = inputs;
+  let sum = await read(first);
+  for (const input of others) sum = addMoments(sum, await read(input));
+  return sum;
+}
+
+function addMoments(a: InputMoments, b: InputMoments): InputMoments {
+  const { width } = a;
+  const rowCount = a.rowCount + b.rowCount;
+  const squares = addFloats(a.squares, b.squares);
+  if (a.gram === undefined || b.gram === undefined) return { width, rowCount, squares };
+  return { width, rowCount, squares, gram: addFloats(a.gram, b.gram) };
+}
+
+function addFloats(a: Float32Array, b: Float32Array): Float32Array {
+  return a.map((value, index) => value + b[index]!);
+}
+
 /** Returns what is added to the diagonal: 1 % of its mean; 1 when nothing ever was active. */
 export function dampingOf({ width, squares }: InputMoments): number {
   const sum = squares.reduce((total, square) => total + square, 0);

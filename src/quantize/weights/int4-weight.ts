@@ -11,7 +11,12 @@ import {
 import type { LinearLayer } from '../../passes/linear-layer.ts';
 import type { Int4Settings } from '../../recipe/recipe.ts';
 import { gptqFactor, roundByGptq } from './gptq.ts';
-import { type InputMoments, importanceOf, type ReadInputMoments } from './input-moments.ts';
+import {
+  type InputMoments,
+  importanceOf,
+  type ReadInputMoments,
+  sumMoments,
+} from './input-moments.ts';
 import { outputChannels } from './output-channels.ts';
 import { type RoundInt4, roundToNearest } from './round-int4.ts';
 
@@ -30,21 +35,33 @@ export interface Int4Sources {
   readonly zeroPoints: TensorSource;
 }
 
+/** One weight: a layer that reads it, and what is multiplied with it. */
+interface Int4Request {
+  readonly layer: LinearLayer;
+  readonly inputs: readonly string[];
+}
+
 /** Bytes of one constant, from all of a weight. */
 type MakeBytes = (rows: Int4Rows) => Uint8Array;
 
-/** Makes the 4-bit weights of one model. It keeps no more than one of them in memory. */
-export type Int4Weights = (layer: LinearLayer) => Int4Weight;
+/**
+ * Makes the 4-bit weights of one model; `inputs` are the activations that the layers with this weight
+ * multiply. It keeps no more than one of them in memory.
+ */
+export type Int4Weights = (layer: LinearLayer, inputs: readonly string[]) => Int4Weight;
 
 /**
  * Returns the maker of 4-bit weights. `moments` belongs to the float source; it is asked when a weight
- * is read, and only for rounding other than `rtn`. Reading throws {@link UnsupportedError}
+ * is read, and only for rounding other than `rtn`. A weight that several layers share is rounded once, for
+ * the sum of their squared output errors. Reading throws {@link UnsupportedError}
  * naming the tensor for a weight that holds NaN or infinity.
  */
 export function int4Weights(settings: Int4Settings, moments?: ReadInputMoments): Int4Weights {
-  const rounderOf = cacheLast((input: string) => makeRounder(input, settings, moments));
-  const rowsOf = cacheLast(async (layer: LinearLayer) =>
-    roundLayer(layer, settings, await rounderOf(settings.rounding === 'rtn' ? '' : layer.input)),
+  const rounderOf = cacheLast((key: string) =>
+    makeRounder(JSON.parse(key) as readonly string[], settings, moments),
+  );
+  const rowsOf = cacheLast(async ({ layer, inputs }: Int4Request) =>
+    roundLayer(layer, settings, await rounderOf(JSON.stringify(inputs))),
   );
   let packed:
     | { readonly make: MakeBytes; readonly rows: Int4Rows; readonly bytes: Uint8Array }
@@ -53,7 +70,8 @@ export function int4Weights(settings: Int4Settings, moments?: ReadInputMoments):
     if (packed?.make !== make || packed.rows !== rows) packed = { make, rows, bytes: make(rows) };
     return packed.bytes;
   };
-  return (layer) => {
+  return (layer, inputs) => {
+    const request: Int4Request = { layer, inputs: settings.rounding === 'rtn' ? [] : inputs };
     const { outFeatures, inFeatures } = layer;
     const { blockSize } = settings;
     const blocks = int4BlockCount(inFeatures, blockSize);
@@ -62,7 +80,7 @@ export function int4Weights(settings: Int4Settings, moments?: ReadInputMoments):
         rowCount: byteLength,
         rowByteLength: 1,
         async fill(into, first, count) {
-          const bytes = packedBy(make, await rowsOf(layer));
+          const bytes = packedBy(make, await rowsOf(request));
           into.set(bytes.subarray(first, first + count));
         },
       });
@@ -102,12 +120,12 @@ function cacheLast<K, V>(make: (key: K) => Promise<V>): (key: K) => Promise<V> {
 }
 
 async function makeRounder(
-  input: string,
+  inputs: readonly string[],
   grid: Int4Settings,
   read: ReadInputMoments | undefined,
 ): Promise<RoundInt4> {
   if (grid.rounding === 'rtn') return roundToNearest(grid);
-  const moments = await momentsOf(input, read);
+  const moments = await momentsOf(inputs, read);
   const importance = importanceOf(moments);
   // Inputs wider than GPTQ_MAX_WIDTH have no Gram matrix; the plan says so.
   if (grid.rounding === 'mse' || moments.gram === undefined)
@@ -115,10 +133,13 @@ async function makeRounder(
   return roundByGptq(grid, { factor: gptqFactor(moments), width: moments.width, importance });
 }
 
-async function momentsOf(input: string, read: ReadInputMoments | undefined): Promise<InputMoments> {
-  if (read !== undefined) return read(input);
+async function momentsOf(
+  inputs: readonly string[],
+  read: ReadInputMoments | undefined,
+): Promise<InputMoments> {
+  if (read !== undefined) return sumMoments(inputs, read);
   throw new UnsupportedError(
-    `${input}: rounding by output error needs the second moments of this activation (got none). ` +
+    `${inputs[0]}: rounding by output error needs the second moments of this activation (got none). ` +
       'Give calibration data, or round to nearest with "rounding: rtn".',
   );
 }
