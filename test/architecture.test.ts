@@ -15,7 +15,7 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
     numerics: { values: ['ir', 'errors'] },
     ops: { values: ['numerics', 'ir', 'errors'] },
     passes: { values: ['ops', 'numerics', 'ir', 'errors'] },
-    recipe: { values: ['numerics', 'ir', 'errors'], types: ['passes', 'calibrate'] },
+    recipe: { values: ['passes', 'numerics', 'ir', 'errors'], types: ['calibrate'] },
     storage: { values: ['formats', 'ir', 'errors'] },
     formats: {
       values: ['quantize', 'passes', 'ops', 'numerics', 'ir', 'errors'],

@@ -1,22 +1,26 @@
 import type { Node } from '../ir/model.ts';
 import type { Tensor } from '../ir/tensor.ts';
 
+/** What linear layers do in a transformer block: the words of plans, recipes and files. */
+export const LINEAR_ROLES = [
+  'q',
+  'k',
+  'v',
+  'qkv',
+  'kv',
+  'attention-output',
+  'gate',
+  'up',
+  'gate-up',
+  'down',
+  'ffn-in',
+  'embedding-projection',
+  'head',
+  'other',
+] as const;
+
 /** What a linear layer does in a transformer block. */
-export type LinearRole =
-  | 'q'
-  | 'k'
-  | 'v'
-  | 'qkv'
-  | 'kv'
-  | 'attention-output'
-  | 'gate'
-  | 'up'
-  | 'gate-up'
-  | 'down'
-  | 'ffn-in'
-  | 'embedding-projection'
-  | 'head'
-  | 'other';
+export type LinearRole = (typeof LINEAR_ROLES)[number];
 
 /** A constant-weight matrix product found in the main graph, whatever op spells it. */
 export interface LinearLayer {

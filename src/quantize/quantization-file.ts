@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { FormatError } from '../errors.ts';
 import { type DataType, isKnownDataType } from '../ir/data-type.ts';
 import { chooseSymmetricScale } from '../numerics/affine.ts';
-import { CALIBRATORS, RECIPE_SCHEMA, ROLES, SCHEMES } from '../recipe/recipe.ts';
+import { LINEAR_ROLES } from '../passes/linear-layer.ts';
+import { CALIBRATORS, RECIPE_SCHEMA, SCHEMES } from '../recipe/recipe.ts';
 import type { ActivationRange, ActivationRanges, QuantizationPlan } from './quantization-plan.ts';
 
 /** Version of the layout. A reader refuses versions it does not know. */
@@ -29,7 +30,7 @@ const layerSchema = z.strictObject({
   name: z.string(),
   node: z.string(),
   op: z.string(),
-  role: z.enum(ROLES),
+  role: z.enum(LINEAR_ROLES),
   scheme: z.enum(SCHEMES),
   reason: z.string().optional(),
   form: z.enum(['MatMulIntegerToFloat', 'DynamicQuantizeMatMul', 'QGemm', 'MatMulNBits', 'float']),

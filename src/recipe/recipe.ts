@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { LinearRole } from '../passes/linear-layer.ts';
+import { LINEAR_ROLES } from '../passes/linear-layer.ts';
 
 /** How one linear layer is computed. */
 export const SCHEMES = ['w8a8', 'w8a8-dynamic', 'w8a16', 'w4a16', 'float'] as const;
@@ -23,23 +23,6 @@ export const CALIBRATORS = ['minmax', 'percentile', 'entropy', 'mse', 'auto'] as
 /** Name of a range method. */
 export type CalibratorName = (typeof CALIBRATORS)[number];
 
-/** The roles of linear layers that a rule may ask for. */
-export const ROLES = [
-  'q',
-  'k',
-  'v',
-  'qkv',
-  'attention-output',
-  'gate',
-  'up',
-  'gate-up',
-  'down',
-  'ffn-in',
-  'embedding-projection',
-  'head',
-  'other',
-] as const satisfies readonly LinearRole[];
-
 const schemeSchema = z.enum(SCHEMES);
 
 const matchSchema = z.string().refine(isRegularExpression, {
@@ -50,7 +33,7 @@ const ruleSchema = z
   .strictObject({
     match: matchSchema.optional().describe('Regular expression, searched in the layer name.'),
     op: z.enum(['MatMul', 'Gemm', 'Conv']).optional().describe('Operator that spells the layer.'),
-    role: z.enum(ROLES).optional().describe('What the layer does in its transformer block.'),
+    role: z.enum(LINEAR_ROLES).optional().describe('What the layer does in its transformer block.'),
     scheme: schemeSchema.describe('What to do with the layers for which all conditions hold.'),
   })
   .refine((rule) => (rule.match ?? rule.op ?? rule.role) !== undefined, {

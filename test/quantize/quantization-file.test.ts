@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/errors.ts';
+import { LINEAR_ROLES } from '../../src/passes/linear-layer.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import {
   parseQuantizationFile,
@@ -17,6 +18,14 @@ const file = quantizationFile(plan, seen, 'abc');
 describe('quantization.json', () => {
   it('comes back from its text as it was', () => {
     expect(parseQuantizationFile(serializeQuantizationFile(file), 'q.json')).toEqual(file);
+  });
+
+  it('reads back a layer of every role that recognition gives', () => {
+    for (const role of LINEAR_ROLES) {
+      const layers = plan.layers.map((layer) => ({ ...layer, role }));
+      const written = serializeQuantizationFile({ ...file, plan: { ...plan, layers } });
+      expect(parseQuantizationFile(written, 'q.json').plan.layers[0]!.role).toBe(role);
+    }
   });
 
   it('holds the symmetric scale of every calibrated value, sorted by name', () => {
