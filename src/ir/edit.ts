@@ -40,10 +40,31 @@ export function withGraph(model: Model, graph: Graph): Model {
   return graph === model.graph ? model : { ...model, graph };
 }
 
-/** Returns a function that makes names not yet used in the graph, its subgraphs, or by itself. */
+/**
+ * Returns a function that makes names not yet used in the graph, its subgraphs, or by itself: a value
+ * may not even take the name of a type that is declared for a value that is gone.
+ */
 export function nameMaker(graph: Graph): (wanted: string) => string {
   const taken = new Set<string>();
   collectNames(graph, taken);
+  return freeNames(taken);
+}
+
+/**
+ * Returns a function that makes names which no node of the graph, its subgraphs or `others` has, and
+ * which it has not made before: onnxruntime refuses a file in which two nodes share a name.
+ */
+export function nodeNameMaker(
+  graph: Graph,
+  others: Iterable<Node> = [],
+): (wanted: string) => string {
+  const taken = new Set<string>();
+  for (const { name } of others) taken.add(name);
+  collectNodeNames(graph, taken);
+  return freeNames(taken);
+}
+
+function freeNames(taken: Set<string>): (wanted: string) => string {
   return (wanted) => {
     let name = wanted;
     for (let suffix = 1; taken.has(name); suffix++) name = `${wanted}_${suffix}`;
@@ -55,9 +76,18 @@ export function nameMaker(graph: Graph): (wanted: string) => string {
 function collectNames(graph: Graph, into: Set<string>): void {
   for (const input of graph.inputs) into.add(input.name);
   for (const name of graph.initializers.keys()) into.add(name);
+  for (const sparse of graph.sparseInitializers) into.add(sparse.values.name);
+  for (const name of graph.valueInfo.keys()) into.add(name);
   for (const node of graph.nodes) {
     if (node.name !== '') into.add(node.name);
     for (const output of node.outputs) into.add(output);
     for (const inner of subgraphs(node)) collectNames(inner, into);
+  }
+}
+
+function collectNodeNames(graph: Graph, into: Set<string>): void {
+  for (const node of graph.nodes) {
+    into.add(node.name);
+    for (const inner of subgraphs(node)) collectNodeNames(inner, into);
   }
 }

@@ -70,6 +70,7 @@ export function applyQuantization(
     lowering,
     kernel,
     quantizeBlocks: createBlockQuantizer(kernel),
+    nodeNames: new Map(plan.layers.map(({ name, node }) => [name, node])),
     activations: new Map(),
     dynamicActivations: new Map(),
     weights: new Map(),

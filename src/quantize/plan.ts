@@ -1,5 +1,6 @@
 import { UnsupportedError, UsageError } from '../errors.ts';
 import { rawByteLength } from '../ir/data-type.ts';
+import { nodeNameMaker } from '../ir/edit.ts';
 import { indexUses, type UseIndex } from '../ir/index-uses.ts';
 import type { Model, Node } from '../ir/model.ts';
 import { elementCount, type Tensor } from '../ir/tensor.ts';
@@ -80,7 +81,8 @@ export function planQuantization(
   });
   leaveSharedFloat(indexUses(typed.graph), [...drafts, ...tables]);
   const blockSizes = chooseBlockSizes(drafts, tables, recipe);
-  const planned = drafts.map((draft) => planLayer(typed, draft, { recipe, ranges, blockSizes }));
+  const shared = { recipe, ranges, blockSizes, nodeName: nodeNameMaker(typed.graph) };
+  const planned = drafts.map((draft) => planLayer(typed, draft, shared));
   const embeddings = tables.map((draft) => planEmbedding(draft, blockSizes));
   requireSomething(planned, embeddings, recipe);
   return {
@@ -181,18 +183,20 @@ interface LayerContext {
   readonly recipe: Recipe;
   readonly ranges: ActivationRanges;
   readonly blockSizes: ReadonlyMap<string, number>;
+  /** Makes a free name for a node that has none. */
+  readonly nodeName: (wanted: string) => string;
 }
 
 function planLayer(
   model: Model,
   { layer, choice }: LayerDraft,
-  { recipe, ranges, blockSizes }: LayerContext,
+  { recipe, ranges, blockSizes, nodeName }: LayerContext,
 ): PlannedLayer {
   const { node, weight } = layer;
   const range = choice.scheme === 'w8a8' ? ranges.get(layer.input) : undefined;
   return {
     name: layer.name,
-    node: node.name === '' ? layer.name : node.name,
+    node: node.name === '' ? nodeName(layer.name) : node.name,
     op: node.opType,
     role: layer.role,
     scheme: choice.scheme,

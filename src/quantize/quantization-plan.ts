@@ -49,7 +49,7 @@ export type LinearForm =
 /** What happens to one linear layer. */
 export interface PlannedLayer {
   readonly name: string;
-  /** Name of the node in the source graph. */
+  /** Name of the node in the source graph, or a free one for a node that has none. */
   readonly node: string;
   readonly op: string;
   readonly role: LinearRole;

@@ -1,4 +1,4 @@
-import { editGraph, nameMaker } from '../ir/edit.ts';
+import { editGraph, nameMaker, nodeNameMaker } from '../ir/edit.ts';
 import { indexUses } from '../ir/index-uses.ts';
 import type { Graph, Node, ValueInfo } from '../ir/model.ts';
 import { inlineTensor, type Tensor } from '../ir/tensor.ts';
@@ -61,8 +61,28 @@ export function finishRewrite(rewrite: Rewrite, valueInfo: ReadonlyMap<string, V
   for (const node of new Set([...before.keys(), ...instead.keys()])) {
     replace.set(node, [...(before.get(node) ?? []), ...(instead.get(node) ?? [node])]);
   }
-  const edited = editGraph(graph, { replace, addInitializers: added.values(), valueInfo });
+  const edited = editGraph(graph, {
+    replace: withNodeNames(graph, replace),
+    addInitializers: added.values(),
+    valueInfo,
+  });
   return withoutUnused(edited, perhapsUnused);
+}
+
+/**
+ * Returns `replace`, nodes of `graph` with what takes their place, in which new nodes without a name are
+ * named after what they make, by names that are free.
+ */
+export function withNodeNames(
+  graph: Graph,
+  replace: ReadonlyMap<Node, readonly Node[]>,
+): ReadonlyMap<Node, readonly Node[]> {
+  const freshName = nodeNameMaker(graph, [...replace.values()].flat());
+  const named = (node: Node): Node =>
+    node.name !== '' || replace.has(node)
+      ? node
+      : { ...node, name: freshName(`${node.outputs[0]}_node`) };
+  return new Map([...replace].map(([node, made]) => [node, made.map(named)]));
 }
 
 function withoutUnused(graph: Graph, candidates: ReadonlySet<string>): Graph {

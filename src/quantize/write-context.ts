@@ -16,6 +16,8 @@ export interface WriteContext {
   readonly lowering: Lowering;
   readonly kernel: WeightKernel;
   readonly quantizeBlocks: QuantizeBlocks;
+  /** Names of product nodes by layer, as planned: the fusion audit finds layers by them. */
+  readonly nodeNames: ReadonlyMap<string, string>;
   /** DequantizeLinear outputs by activation and type: all readers of a value share one pair. */
   readonly activations: Map<string, string>;
   /** Outputs of the DynamicQuantizeLinear of each activation that has one. */
@@ -48,7 +50,7 @@ function scaleTypeFor(lowering: Lowering, float: ScaleType): ScaleType {
   return lowering.scaleType === 'activations' ? float : lowering.scaleType;
 }
 
-/** Returns a node with one output, named after it. */
+/** Returns a node with one output; it is named after that when the rewrite is finished. */
 export function makeNode(
   opType: string,
   inputs: readonly string[],
@@ -56,7 +58,7 @@ export function makeNode(
   literals: Parameters<typeof attributes>[0] = {},
 ): Node {
   return {
-    name: `${output}_node`,
+    name: '',
     opType,
     domain: '',
     inputs,

@@ -43,8 +43,7 @@ export function writeDynamicLinear(context: WriteContext, layer: LinearLayer): v
     makeNode('Mul', [input.scale, scales], factors),
     {
       ...node,
-      // The fusion audit finds layers by node name.
-      name: node.name === '' ? name : node.name,
+      name: context.nodeNames.get(name) ?? node.name,
       opType: 'MatMulInteger',
       attributes: attributes({}),
       inputs: [...integerInputs, zeroPoints(rewrite, channels)],

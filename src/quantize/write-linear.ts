@@ -72,13 +72,12 @@ function product(
   weightValue: string,
   isGemm: boolean,
 ): readonly Node[] {
-  const { rewrite, lowering } = context;
+  const { rewrite, lowering, nodeNames } = context;
   const output = node.outputs[0]!;
   const bias = node.opType === 'Gemm' ? (node.inputs[2] ?? '') : '';
   const transB = weight.outputAxis === 0 ? { transB: 1n } : {};
   const shape = {
-    // The fusion audit finds layers by node name.
-    name: node.name === '' ? name : node.name,
+    name: nodeNames.get(name) ?? node.name,
     opType: isGemm ? 'Gemm' : 'MatMul',
     attributes: attributes(isGemm ? transB : {}),
   };

@@ -39,15 +39,14 @@ export function makeNbitsNode(
  * output that the product must keep, a Gemm's bias becomes an Add behind it.
  */
 export function replaceProduct(
-  { rewrite }: WriteContext,
+  { rewrite, nodeNames }: WriteContext,
   { node, weight, name }: LinearLayer,
   make: (named: Node) => readonly Node[],
 ): void {
   const output = node.outputs[0]!;
   const bias = node.opType === 'Gemm' ? (node.inputs[2] ?? '') : '';
   const product = bias === '' ? output : rewrite.freshName(`${output}_product`);
-  // The fusion audit finds layers by node name.
-  const named = { ...node, name: node.name === '' ? name : node.name, outputs: [product] };
+  const named = { ...node, name: nodeNames.get(name) ?? node.name, outputs: [product] };
   const sum = bias === '' ? [] : [makeNode('Add', [product, bias], output)];
   rewrite.instead.set(node, [...make(named), ...sum]);
   rewrite.perhapsUnused.add(weight.initializer);

@@ -5,6 +5,7 @@ import { indexUses } from '../../ir/index-uses.ts';
 import type { Model, Node, ValueInfo } from '../../ir/model.ts';
 import { inlineTensor, type Tensor } from '../../ir/tensor.ts';
 import type { QuantizationPlan } from '../quantization-plan.ts';
+import { withNodeNames } from '../rewrite.ts';
 import { chooseSchemes } from './choose-schemes.ts';
 import { type GroupChoice, hasIntegerActivations, type SearchGroup } from './search-group.ts';
 
@@ -71,7 +72,10 @@ export function makeSwitchable(
     name: switches,
     type: { kind: 'tensor', dataType: 'bool', shape: [groups.length] },
   };
-  const edited = editGraph(graph, { replace, addInitializers: state.constants });
+  const edited = editGraph(graph, {
+    replace: withNodeNames(graph, replace),
+    addInitializers: state.constants,
+  });
   return {
     model: withGraph(quantized, { ...edited, inputs: [...edited.inputs, input] }),
     switches,
@@ -183,6 +187,5 @@ function requireAll(groups: readonly SearchGroup[], found: ReadonlySet<number>):
 }
 
 function makeNode(opType: string, inputs: readonly string[], outputs: readonly string[]): Node {
-  const name = `${outputs[0]}_node`;
-  return { name, opType, domain: '', inputs, outputs, attributes: attributes({}) };
+  return { name: '', opType, domain: '', inputs, outputs, attributes: attributes({}) };
 }
