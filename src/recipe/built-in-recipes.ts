@@ -19,26 +19,28 @@ rules: []
 # run instead of calibrated ranges. Calibration data is needed for smoothing alone.
 name: w8a8-dynamic
 description: >-
-  INT8 weights per output channel, INT8 activations scaled in every run, after smoothing.
+  INT8 weights per output channel, INT8 activations scaled in every run, after smoothing
+  where it folds.
 weights: { bits: 8, granularity: channel, symmetric: true }
 activations: { bits: 8, dynamic: true, dtype: float32 }
 embedding: int8
 head: weight-only
 gatedDown: w8a8
-smoothing: { alpha: 0.8, downAlpha: 0.75 }
+smoothing: auto
 rules: []
 `,
   'w8a8-full': `# INT8 activations in every linear layer, FFN down projections of gated language models included:
 # the fastest and the least exact of the W8A8 recipes.
 name: w8a8-full
 description: >-
-  INT8 weights per output channel and INT8 activations in every linear layer, after smoothing.
+  INT8 weights per output channel and INT8 activations in every linear layer, after smoothing
+  where it folds.
 weights: { bits: 8, granularity: channel, symmetric: true }
 activations: { bits: 8, symmetric: false, calibrator: auto, dtype: float32 }
 embedding: int8
 head: weight-only
 gatedDown: w8a8
-smoothing: { alpha: 0.8, downAlpha: 0.75 }
+smoothing: auto
 rules: []
 `,
   w8a8: `# INT8 weights and INT8 activations for linear layers; everything else stays float.

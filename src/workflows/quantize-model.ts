@@ -27,6 +27,7 @@ import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
 import type { DataChoice } from './open-data.ts';
 import { type PlannedModel, planModel } from './plan-model.ts';
+import { smoothingNote } from './plan-notes.ts';
 import type { Reporter } from './progress.ts';
 import { type SearchRequest, searchPlan } from './search-plan.ts';
 import { verifySmoothing } from './verify-smoothing.ts';
@@ -99,6 +100,8 @@ export async function quantizeInto(
 ): Promise<QuantizeResult> {
   const { source, recipe, choice } = request;
   const { plan, ranges, search } = await planWithin(request, reporter);
+  const unsmoothed = smoothingNote(plan);
+  if (unsmoothed !== undefined) reporter.note(unsmoothed);
   if (plan.smoothing !== undefined) await verifySmoothing(source, plan.smoothing, choice);
   const path = join(folder, QUANTIZED_FILES.model);
   const isFloat16 = recipe.activations.dtype === 'float16';

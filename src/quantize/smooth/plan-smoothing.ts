@@ -36,7 +36,7 @@ export type ChannelTable = ReadonlyMap<string, ChannelExtremes>;
  * channel of every foldable activation that a layer reads as INT8, or that INT8 weights meet as it is,
  * as long as there is one of the former. `model` is the one that was
  * calibrated; its weights are read once, for their magnitudes. Throws {@link UnsupportedError} when
- * nothing can be folded, {@link UsageError} when the calibration has no extremes by channel.
+ * nothing can be folded and the recipe asks for more than `auto`, {@link UsageError} when the calibration has no extremes by channel.
  */
 export async function planSmoothing(
   model: Model,
@@ -123,8 +123,8 @@ function nothingToSmooth(
   const reasons = declined.slice(0, 3).map(({ node, reason }) => `${node}: ${reason}`);
   const got = reasons.length === 0 ? 'no norm, FFN or attention' : reasons.join('; ');
   return new UnsupportedError(
-    `smoothing: recipe ${recipe.name} matches no layer of this model (got ${got}, expected at least ` +
-      'one activation whose scales fold). Use "smoothing: none", or see `autoglm inspect`.',
+    `smoothing: recipe ${recipe.name} asks for it, and no activation of this model can be smoothed ` +
+      `(got ${got}, expected one whose scales fold). Use "smoothing: auto", which smooths where it can.`,
   );
 }
 

@@ -118,7 +118,7 @@ describe('planSmoothing', () => {
     expect(file.plan.smoothing).toEqual(smoothing);
   });
 
-  it('ends with exit code 5 when an explicit strength matches no layer', async () => {
+  it('ends with exit code 5 when a recipe asks for a strength and nothing folds', async () => {
     const model = linearModel({ op: 'MatMul', rank: 3 });
     const planned = planSmoothing(
       model,
@@ -128,7 +128,9 @@ describe('planSmoothing', () => {
     );
     await expect(planned).rejects.toThrow(UnsupportedError);
     await expect(planned).rejects.toMatchObject({ exitCode: EXIT_CODE.unsupported });
-    await expect(planned).rejects.toThrow(/recipe mine matches no layer/);
+    await expect(planned).rejects.toThrow(
+      /recipe mine asks for it, and no activation of this model can be smoothed/,
+    );
   });
 
   it('does nothing by itself in a model without tokens or gates', async () => {
