@@ -1,7 +1,9 @@
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import type { ChannelExtremes } from '../calibrate/statistics.ts';
+import type { Model } from '../ir/model.ts';
 import { createWeightKernel } from '../numerics/weight-kernel.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
+import { findLinears } from '../passes/find-linears.ts';
 import { runPasses } from '../passes/pass.ts';
 import { planQuantization } from '../quantize/plan.ts';
 import type { ActivationRanges, QuantizationPlan } from '../quantize/quantization-plan.ts';
@@ -45,6 +47,21 @@ export async function planModel(request: PlanRequest): Promise<PlannedModel> {
   const isAsAsked = smoothing === undefined || activations.calibrator !== 'auto';
   const calibrator = isAsAsked ? activations.calibrator : 'minmax';
   const calibrated = rangesOf(calibration, { ...activations, calibrator });
-  const ranges = smoothRanges(twin, calibrated, smoothing, channels);
+  const ranges = namedAsIn(source.model, twin, smoothRanges(twin, calibrated, smoothing, channels));
   return { plan: planQuantization(source.model, recipe, ranges, smoothing), ranges };
+}
+
+/**
+ * Returns the ranges of values of the float32 twin under the names that the layers of the source read:
+ * Casts between float types are no more in the twin, and its readers have what went into them.
+ */
+function namedAsIn(source: Model, twin: Model, ranges: ActivationRanges): ActivationRanges {
+  const inputs = new Map(findLinears(source).map(({ name, input }) => [name, input]));
+  const named = new Map(ranges);
+  for (const { input } of findLinears(twin)) named.delete(input);
+  for (const { name, input } of findLinears(twin)) {
+    const range = ranges.get(input);
+    if (range !== undefined) named.set(inputs.get(name) ?? input, range);
+  }
+  return named;
 }
