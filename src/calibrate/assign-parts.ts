@@ -1,5 +1,6 @@
 import { capturedByNode, indexUses } from '../ir/index-uses.ts';
 import type { Graph, Node } from '../ir/model.ts';
+import { constantNodes } from '../passes/constant-nodes.ts';
 
 /** Which part of a cut model computes what. */
 export interface PartAssignment {
@@ -10,9 +11,6 @@ export interface PartAssignment {
   /** Says whether a node depends on constants alone; such nodes belong to every part. */
   isConstant(node: Node): boolean;
 }
-
-/** Operators whose result is another one each time. */
-const RANDOM = /^(Random|Multinomial|Bernoulli|Dropout)/;
 
 /**
  * Gives every node that `values` need to a part: the first whose cut value depends on it, and the
@@ -26,7 +24,7 @@ export function assignParts(
   partBytes: number,
 ): PartAssignment {
   const { producers } = indexUses(graph);
-  const constant = constantNodes(graph, producers);
+  const constant = constantNodes(graph);
   const needed = new Set<Node>();
   for (const name of values) visitAncestors(name, producers, needed);
   const fine = new Map<Node, number>();
@@ -59,23 +57,6 @@ function visitAncestors(
     found.add(node);
     waiting.push(...node.inputs, ...capturedByNode(node));
   }
-}
-
-function constantNodes(graph: Graph, producers: ReadonlyMap<string, Node>): ReadonlySet<Node> {
-  const fed = new Set(
-    graph.inputs.map(({ name }) => name).filter((name) => !graph.initializers.has(name)),
-  );
-  const constant = new Set<Node>();
-  // In topological order, so that producers are known before their readers.
-  for (const node of graph.nodes) {
-    if (RANDOM.test(node.opType)) continue;
-    const isConstant = [...node.inputs, ...capturedByNode(node)].every((name) => {
-      const producer = producers.get(name);
-      return producer === undefined ? !fed.has(name) : constant.has(producer);
-    });
-    if (isConstant) constant.add(node);
-  }
-  return constant;
 }
 
 interface FineParts {

@@ -96,7 +96,8 @@ function makePart(
   const last = assignment.count - 1;
   const outputs = values.filter((name) => {
     const producer = producers.get(name);
-    return producer !== undefined && (isConstant(producer) ? part === last : own(name));
+    if (producer === undefined) return part === last && graph.initializers.has(name);
+    return isConstant(producer) ? part === last : own(name);
   });
   const boundary = [...crossing.keys()].filter(own);
   const typed = (name: string): ValueInfo => {
@@ -124,7 +125,10 @@ function makePart(
   );
   const read = new Set(tapped.graph.nodes.flatMap(readBy));
   const inputs = tapped.graph.inputs.filter(({ name }) => read.has(name));
-  const initializers = [...tapped.graph.initializers].filter(([name]) => read.has(name));
+  const given = new Set(outputs);
+  const initializers = [...tapped.graph.initializers].filter(
+    ([name]) => read.has(name) || given.has(name),
+  );
   return {
     model: {
       ...tapped,

@@ -5,15 +5,16 @@ import { inferFacts } from '../passes/infer-facts.ts';
 
 /**
  * Returns a model whose outputs are exactly the values `names` of the main graph, in that order, with
- * only the nodes and constants that they need. Graph inputs stay, all of them, and are no outputs.
- * Throws {@link UsageError} naming a value that the graph does not compute.
+ * only the nodes and constants that they need. An initializer may be one of them: it is given out as
+ * it is. Graph inputs stay, all of them, and are no outputs. Throws {@link UsageError} naming a value
+ * that the graph does not hold.
  */
 export function tapValues(model: Model, names: readonly string[]): Model {
   const { graph } = model;
   const { producers } = indexUses(graph);
   const facts = inferFacts(model).of(graph);
   const outputs = names.map((name): ValueInfo => {
-    if (!producers.has(name)) {
+    if (!producers.has(name) && !holdsConstant(graph, name)) {
       throw new UsageError(
         `value ${name}: no node of the main graph computes it. Choose one that "autoglm inspect" lists.`,
       );
@@ -25,6 +26,10 @@ export function tapValues(model: Model, names: readonly string[]): Model {
     return dataType === undefined ? { name } : { name, type: { kind: 'tensor', dataType } };
   });
   return { ...model, graph: withOutputs(graph, outputs, producers) };
+}
+
+function holdsConstant({ initializers, sparseInitializers }: Graph, name: string): boolean {
+  return initializers.has(name) || sparseInitializers.some(({ values }) => values.name === name);
 }
 
 function withOutputs(

@@ -6,6 +6,7 @@ import type { Model, Node } from '../ir/model.ts';
 import { elementCount, type Tensor } from '../ir/tensor.ts';
 import { chooseScale } from '../numerics/affine.ts';
 import { int4RowBytes } from '../numerics/int4-blocks.ts';
+import { constantValues } from '../passes/constant-nodes.ts';
 import { findLinears } from '../passes/find-linears.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
@@ -18,6 +19,7 @@ import {
   type Scheme,
   weightOnlyBlockSize,
 } from '../recipe/recipe.ts';
+import { withoutConstantInput, withRange } from './activation-limits.ts';
 import { type Embedding, findEmbeddings } from './find-embeddings.ts';
 import { whyNotQuantizable } from './layer-limits.ts';
 import { linearForm } from './linear-form.ts';
@@ -66,14 +68,16 @@ export function planQuantization(
   const typed = runPasses(model, [inferShapes]);
   const layers = findLinears(typed);
   const selected = selectSchemes(layers, recipe);
+  const constants = constantValues(typed.graph);
   const drafts = layers.map((layer): LayerDraft => {
     const { node, weight } = layer;
     const wanted = withRounding(layer, selected.byLayer.get(layer.name)!, recipe);
-    const choice = withinLimits(layer, wanted);
+    const possible = withinLimits(layer, wanted);
+    const choice = withoutConstantInput(possible, layer.input, constants);
     return { layer, node, initializer: weight.initializer, choice };
   });
   requireRanges(drafts, ranges);
-  for (const draft of drafts) draft.choice = withRange(draft, ranges);
+  for (const draft of drafts) draft.choice = withRange(draft.choice, draft.layer.input, ranges);
   const tables = findEmbeddings(typed, layers).map((embedding): TableDraft => {
     const choice: SelectedScheme =
       recipe.embedding === 'int8' ? { scheme: 'w8a16' } : { scheme: 'float', reason: 'recipe' };
@@ -115,17 +119,6 @@ function requireRanges(drafts: readonly LayerDraft[], ranges: ActivationRanges):
       `(got ${ranges.size} ranges, expected "${wanting[0]!.layer.input}" among them). ` +
       'Calibrate this model first, or use recipe w8a16, which needs no ranges.',
   );
-}
-
-function withRange({ layer, choice }: LayerDraft, ranges: ActivationRanges): SelectedScheme {
-  if (choice.scheme !== 'w8a8') return choice;
-  const range = ranges.get(layer.input);
-  if (range === undefined) {
-    return { scheme: 'w8a16', reason: `no calibrated range for ${layer.input}` };
-  }
-  return Number.isFinite(range.min) && Number.isFinite(range.max)
-    ? choice
-    : { scheme: 'w8a16', reason: `range of ${layer.input} is not finite` };
 }
 
 /** A constant that any float consumer still reads would be stored twice, so all its readers stay float. */

@@ -9,6 +9,8 @@ export interface ActivationRange {
   readonly max: number;
   /** The method that chose the range; with `auto` the one that won for this tensor. */
   readonly calibrator: Exclude<CalibratorName, 'auto'>;
+  /** Why integers of this range cannot stand for the activation; its layers then keep it float. */
+  readonly unfit?: string;
 }
 
 /** Calibrated ranges by value name of the source graph. */

@@ -60,6 +60,16 @@ async function textOf(options: CollectOptions): Promise<readonly string[]> {
   );
 }
 
+it('Block by block a constant has the statistics of the whole model.', async () => {
+  const { model, options } = await caseOf('glm-nano/optimum');
+  const [constant] = [...model.graph.initializers].find(([, { dims }]) => dims.length === 1)!;
+  const values = [...options.values, constant];
+  const whole = await textOf({ ...options, values, byBlock: false });
+  expect(whole.at(-1)).toMatch(constant);
+  const byBlock = { partBytes: 1, spoolBytes: 0 };
+  expect(await textOf({ ...options, values, byBlock })).toEqual(whole);
+});
+
 describe.each([
   { fixture: 'glm-nano/dynamo-opset18', blocks: 6 },
   { fixture: 'glm-nano/dynamo-opset23', blocks: 6 },

@@ -50,7 +50,14 @@ describe('tapping values', () => {
     expect(graph.outputs.map(({ name }) => name)).toEqual(['y', 'h']);
   });
 
-  it('refuses what no node computes', () => {
-    expect(() => tapValues(model, ['w'])).toThrow(/^value w: no node of the main graph/);
+  it('gives out an initializer as it is, with its type', () => {
+    const { graph } = tapValues(model, ['head']);
+    expect(graph.nodes).toEqual([]);
+    expect([...graph.initializers.keys()]).toEqual(['head']);
+    expect(graph.outputs).toMatchObject([{ name: 'head', type: { dataType: 'float32' } }]);
+  });
+
+  it('refuses what the graph does not hold', () => {
+    expect(() => tapValues(model, ['z'])).toThrow(/^value z: no node of the main graph/);
   });
 });
