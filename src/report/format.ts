@@ -53,6 +53,11 @@ export function formatCount(count: number): string {
   return Math.round(count).toLocaleString('en-US');
 }
 
+/** Returns a rate: whole from 100 on, three significant digits below, where `2 -> 3` would say nothing. */
+export function formatRate(perSecond: number): string {
+  return perSecond < 99.95 ? formatSignificant(perSecond, 3) : formatCount(perSecond);
+}
+
 /** Returns significant digits without an exponent, except for figures below 0.001: `0.0124`, `3.2e-7`. */
 export function formatSignificant(value: number, digits: number): string {
   if (value === 0) return '0';

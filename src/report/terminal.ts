@@ -5,6 +5,7 @@ import {
   formatInterval,
   formatMilliseconds,
   formatPercent,
+  formatRate,
   formatRatio,
   wrapText,
 } from './format.ts';
@@ -108,7 +109,7 @@ function latencyBlock(latency: Latency, width: number, paint: Paint): readonly s
       formatPercent(summary.coefficientOfVariation, 1),
     ]);
   const rate = (summary: LatencySummary): string =>
-    formatCount((1000 * (itemsPerRun?.count ?? 0)) / summary.p50Milliseconds);
+    formatRate((1000 * (itemsPerRun?.count ?? 0)) / summary.p50Milliseconds);
   const style = { faster: 'good', slower: 'bad', 'no measurable difference': 'strong' } as const;
   return [
     ...wrapText(

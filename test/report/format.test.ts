@@ -6,6 +6,7 @@ import {
   formatMilliseconds,
   formatPercent,
   formatPoints,
+  formatRate,
   formatRatio,
   formatSignificant,
   wrapText,
@@ -66,5 +67,19 @@ describe('wrapText', () => {
     expect(wrapText('a bb ccc', 4)).toEqual(['a bb', 'ccc']);
     expect(wrapText('abcdefgh i', 4)).toEqual(['abcdefgh', 'i']);
     expect(wrapText('', 4)).toEqual(['']);
+  });
+});
+
+describe('formatRate', () => {
+  it('has three digits below 100 per second, and is whole above', () => {
+    expect([0.034567, 1.966, 9.999, 99.94, 99.96, 2977.4, 12_345.6].map(formatRate)).toEqual([
+      '0.0346',
+      '1.97',
+      '10.0',
+      '99.9',
+      '100',
+      '2,977',
+      '12,346',
+    ]);
   });
 });
