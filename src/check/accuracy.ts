@@ -113,7 +113,9 @@ function observe(sums: Sums, observation: Observation): Sums {
   const outputs = new Map<string, SimilaritySums>();
   for (const [name, before] of sums.outputs) {
     const { source, artifact, dims } = outputPair(name, observation);
-    outputs.set(name, mergeSimilarity(before, observeSimilarity(source, artifact)));
+    const rowMask = paddingOf(sample, dims);
+    const pair = { source, artifact, dims, ...(rowMask !== undefined && { rowMask }) };
+    outputs.set(name, mergeSimilarity(before, observeSimilarity(pair)));
     if (dims.length === 2 && (name === logits || isOnlyOutput(sums, sample.label))) {
       const rows = observeClassification({ source, artifact, dims }, labels);
       classification = mergeClassification(classification, rows);
@@ -142,6 +144,16 @@ function tokensOf(sample: PairedSample['sample']): TokenBatch | undefined {
     ids: ids.data,
     ...(mask?.data.length === ids.data.length && { mask: mask.data }),
   };
+}
+
+/** The attention mask of a sample when an output [batch, tokens, width] has a row for each of its positions. */
+function paddingOf(
+  { values }: PairedSample['sample'],
+  dims: readonly number[],
+): ArrayLike<number | bigint> | undefined {
+  const mask = values.get('attention_mask')?.data;
+  const [batch = 0, tokens = 0] = dims;
+  return dims.length === 3 && mask?.length === batch * tokens ? mask : undefined;
 }
 
 function outputPair(

@@ -40,6 +40,18 @@ const top1 = z.strictObject({
   dropPointsInterval: interval.nullable(),
 });
 
+/** Figures that checks of earlier versions did not have are null when such a file is read. */
+const addedLater = <T extends z.ZodType>(type: T) => type.nullable().default(null as never);
+
+const rowFigures = z.strictObject({ mean: z.number(), p1: z.number(), worst: z.number() });
+
+const rows = z.strictObject({
+  count,
+  silent: count,
+  cosine: rowFigures,
+  sqnrDb: rowFigures,
+});
+
 const accuracy = z.strictObject({
   samples: count,
   outputs: z.array(
@@ -49,6 +61,7 @@ const accuracy = z.strictObject({
       cosine: z.number().nullable(),
       worstSampleCosine: z.number().nullable(),
       sqnrDb: z.number().nullable(),
+      rows: addedLater(rows),
       maxAbsError: z.number().nullable(),
       nonFiniteMismatches: count,
     }),
@@ -59,6 +72,8 @@ const accuracy = z.strictObject({
       positions: count,
       predictedTokens: count,
       klNats: z.number().nullable(),
+      klP999Nats: addedLater(z.number()),
+      klWorstNats: addedLater(z.number()),
       agreement: fraction,
       perplexity: z
         .strictObject({
@@ -77,6 +92,8 @@ const accuracy = z.strictObject({
       rows: count,
       agreement: fraction,
       klNats: z.number().nullable(),
+      klP999Nats: addedLater(z.number()),
+      klWorstNats: addedLater(z.number()),
       top1: top1.nullable(),
     })
     .nullable(),
@@ -177,7 +194,7 @@ export const CHECK_RESULT_SCHEMA: z.ZodType<CheckResult> = z.strictObject({
 export function checkResultJsonSchema(): Record<string, unknown> {
   return {
     title: 'autoglm check',
-    ...z.toJSONSchema(CHECK_RESULT_SCHEMA, { io: 'input', target: 'draft-2020-12' }),
+    ...z.toJSONSchema(CHECK_RESULT_SCHEMA, { io: 'output', target: 'draft-2020-12' }),
   };
 }
 

@@ -1,5 +1,12 @@
 import { argmaxRows, klDivergences } from '../numerics/logits.ts';
+import {
+  EMPTY_SKETCH,
+  mergeSketches,
+  type QuantileSketch,
+  sketchValues,
+} from '../numerics/quantile-sketch.ts';
 import type { ClassificationAccuracy } from './check-result.ts';
+import { klFigures } from './kl-figures.ts';
 import { type PairedCounts, pairedDifferenceInterval } from './paired-interval.ts';
 
 /** Class logits [rows, classes] of both models for the same inputs. */
@@ -14,6 +21,8 @@ export interface ClassificationSums {
   readonly rows: number;
   readonly agreements: number;
   readonly klNats: number;
+  /** KL of every row. */
+  readonly klSketch: QuantileSketch;
   readonly counts: PairedCounts;
 }
 
@@ -22,6 +31,7 @@ export const NO_CLASSIFICATION: ClassificationSums = {
   rows: 0,
   agreements: 0,
   klNats: 0,
+  klSketch: EMPTY_SKETCH,
   counts: { both: 0, onlySource: 0, onlyArtifact: 0, neither: 0 },
 };
 
@@ -44,7 +54,8 @@ export function observeClassification(
     if (source[row] === label) counts[isArtifactRight ? 'both' : 'onlySource']++;
     else counts[isArtifactRight ? 'onlyArtifact' : 'neither']++;
   }
-  return { rows, agreements, klNats: kl.reduce((total, value) => total + value, 0), counts };
+  const klNats = kl.reduce((total, value) => total + value, 0);
+  return { rows, agreements, klNats, klSketch: sketchValues(kl), counts };
 }
 
 /** Returns the sums of two disjoint groups of runs. */
@@ -56,6 +67,7 @@ export function mergeClassification(
     rows: a.rows + b.rows,
     agreements: a.agreements + b.agreements,
     klNats: a.klNats + b.klNats,
+    klSketch: mergeSketches(a.klSketch, b.klSketch),
     counts: {
       both: a.counts.both + b.counts.both,
       onlySource: a.counts.onlySource + b.counts.onlySource,
@@ -73,13 +85,12 @@ export function summarizeClassification(
   if (sums.rows === 0) return null;
   const { both, onlySource, onlyArtifact, neither } = sums.counts;
   const labelled = both + onlySource + onlyArtifact + neither;
-  const kl = sums.klNats / sums.rows;
   const interval = pairedDifferenceInterval(sums.counts);
   return {
     output,
     rows: sums.rows,
     agreement: sums.agreements / sums.rows,
-    klNats: Number.isFinite(kl) ? kl : null,
+    ...klFigures(sums.klNats / sums.rows, sums.klSketch),
     top1:
       labelled === 0
         ? null

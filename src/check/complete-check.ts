@@ -6,6 +6,7 @@ import {
 } from './check-result.ts';
 import { CHECK_RESULT_SCHEMA } from './check-result-schema.ts';
 import { evaluateGates, type Gates } from './gates.ts';
+import { judgedSqnr } from './row-similarity.ts';
 
 /** Everything a check measured, before gates and warnings. */
 export type CheckMeasurements = Omit<CheckResult, 'schema' | 'gates' | 'warnings' | 'passed'> & {
@@ -18,6 +19,8 @@ export type CheckMeasurements = Omit<CheckResult, 'schema' | 'gates' | 'warnings
  * coefficient of variation would not do: one run of a thousand that was held up doubles it.
  */
 const NOISY = 0.25;
+/** dB: below it the error has more than a tenth of the energy of what the source says. */
+const POOR_SQNR = 10;
 /** Fewer texts than this give wide intervals. */
 const FEW_SAMPLES = 8;
 
@@ -53,7 +56,7 @@ function accuracyWarnings({ accuracy, data }: CheckMeasurements): readonly strin
     );
   }
   if (accuracy === null) return warnings;
-  warnings.push(...accuracy.outputs.flatMap(nonFiniteWarning));
+  warnings.push(...accuracy.outputs.flatMap(nonFiniteWarning), ...poorWarnings(accuracy.outputs));
   if (accuracy.languageModel !== null && accuracy.samples < FEW_SAMPLES) {
     warnings.push(
       `accuracy: few samples (got ${accuracy.samples}, ${FEW_SAMPLES} or more give narrower intervals).`,
@@ -68,6 +71,31 @@ function nonFiniteWarning({ name, nonFiniteMismatches }: OutputSimilarity): read
     `output ${name}: ${nonFiniteMismatches} values are NaN or infinite in one model alone, so its ` +
       'similarity is not defined. Look for a scale that is too small with "autoglm inspect".',
   ];
+}
+
+/** One warning, of the worst output: a decoder has dozens of cached keys and values. */
+function poorWarnings(outputs: readonly OutputSimilarity[]): readonly string[] {
+  const poor = outputs
+    .map((output) => ({ ...output, judged: judgedSqnr(output) ?? Infinity }))
+    .filter(({ judged }) => judged < POOR_SQNR)
+    .sort((a, b) => a.judged - b.judged);
+  const [worst] = poor;
+  if (worst === undefined) return [];
+  const { name, rows, sqnrDb, judged } = worst;
+  const others = poor.length === 1 ? '' : ` (below ${POOR_SQNR} dB: ${poor.length} outputs)`;
+  const isHidden = rows !== null && sqnrDb !== null && sqnrDb >= POOR_SQNR;
+  const how = isHidden
+    ? `a few loud rows hide it: ${inDecibels(sqnrDb)} dB of all elements together, ` +
+      `${inDecibels(rows.sqnrDb.mean)} dB of the mean row`
+    : `${inDecibels(judged)} dB, where 20 and more are usual for INT8`;
+  return [
+    `output ${name}: its SQNR is poor, ${how}${others}. Keep the layers that lose it out of the recipe: ` +
+      'weight-only (recipe w8a16) or float.',
+  ];
+}
+
+function inDecibels(value: number): string {
+  return value.toFixed(1);
 }
 
 function latencyWarnings({ latency }: CheckMeasurements): readonly string[] {

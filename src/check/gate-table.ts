@@ -1,6 +1,7 @@
 /** Every gate there is: adding one is adding one entry to {@link GATE_TABLE}. */
 import * as z from 'zod';
-import type { CheckResult, Interval } from './check-result.ts';
+import type { CheckResult, Interval, OutputSimilarity } from './check-result.ts';
+import { EQUAL_DB, judgedCosine, judgedSqnr } from './row-similarity.ts';
 
 /** The parts of a check that gates look at. */
 export type GateInput = Pick<CheckResult, 'accuracy' | 'latency' | 'sizes'>;
@@ -47,10 +48,12 @@ const share = z.union(
 const ratio = z.number().positive();
 const nats = z.number().min(0);
 const cosine = z.number().min(-1).max(1);
+const decibels = z.number().max(EQUAL_DB);
 
 const inPoints = (value: number): string => `${trimmed(value, 3)}pt`;
 const inPercent = (value: number): string => `${trimmed(100 * value, 3)}%`;
 const inTimes = (value: number): string => `${trimmed(value, 4)}x`;
+const inDecibels = (value: number): string => `${trimmed(value, 2)}dB`;
 const bare = (value: number): string => trimmed(value, 6);
 
 /** The gates, in the order in which they are judged and listed. */
@@ -90,6 +93,19 @@ export const GATE_TABLE = {
       return logits.klNats === null ? 'it is not finite' : { value: logits.klNats };
     },
   },
+  maxKlP999: {
+    limit: nats,
+    about: 'KL in nats that 99.9 % of the positions may not exceed.',
+    what: 'the 99.9th percentile of the KL divergence in nats',
+    format: bare,
+    measure({ accuracy }) {
+      const logits = accuracy?.languageModel ?? accuracy?.classification;
+      if (!logits) return missing(accuracy, 'the models have no logits');
+      const { klP999Nats: value, klWorstNats: worst } = logits;
+      if (value === null) return 'it is not finite';
+      return { value, detail: worst === null ? undefined : `worst ${bare(worst)}` };
+    },
+  },
   minAgreement: {
     limit: share,
     about: 'Share of equal top-1 answers: 0.99 or 99%.',
@@ -102,16 +118,33 @@ export const GATE_TABLE = {
   },
   minCosine: {
     limit: cosine,
-    about: 'Lowest cosine of any output.',
+    about: 'Lowest cosine of any output, of all elements together and of the mean row.',
     what: 'the lowest cosine of an output',
     format: bare,
-    measure({ accuracy }) {
-      if (!accuracy) return missing(accuracy, '');
-      const broken = accuracy.outputs.find((output) => output.cosine === null);
-      if (broken !== undefined) return `output ${broken.name} has values that are not finite`;
-      const cosines = accuracy.outputs.flatMap((output) => output.cosine ?? []);
-      return { value: Math.min(...cosines) };
-    },
+    measure: ({ accuracy }) => lowestOf(accuracy, judgedCosine),
+  },
+  minSqnr: {
+    limit: decibels,
+    about: 'Lowest SQNR in dB of any output, of all elements together and of the mean row.',
+    what: 'the lowest SQNR of an output',
+    format: inDecibels,
+    measure: ({ accuracy }) => lowestOf(accuracy, judgedSqnr),
+  },
+  minRowCosine: {
+    limit: cosine,
+    about: 'Cosine of the worst row (token, sample) of any output.',
+    what: 'the lowest cosine of a row',
+    format: bare,
+    measure: ({ accuracy }) =>
+      lowestOf(accuracy, (output) => output.rows?.cosine.worst ?? output.cosine),
+  },
+  minRowSqnr: {
+    limit: decibels,
+    about: 'SQNR in dB of the worst row (token, sample) of any output.',
+    what: 'the lowest SQNR of a row',
+    format: inDecibels,
+    measure: ({ accuracy }) =>
+      lowestOf(accuracy, (output) => output.rows?.sqnrDb.worst ?? judgedSqnr(output)),
   },
   minSpeedup: {
     limit: ratio,
@@ -151,6 +184,21 @@ export const GATE_TABLE = {
     },
   },
 } as const satisfies Readonly<Record<string, GateDefinition>>;
+
+/** The lowest figure of the outputs that hold anything, and which output it is of. */
+function lowestOf(
+  accuracy: GateInput['accuracy'],
+  figureOf: (output: OutputSimilarity) => number | null,
+): GateMeasurement | string {
+  if (!accuracy) return missing(accuracy, '');
+  let lowest: GateMeasurement | undefined;
+  for (const output of accuracy.outputs.filter(({ elements }) => elements > 0)) {
+    const value = figureOf(output);
+    if (value === null) return `output ${output.name} has values that are not finite`;
+    if (lowest === undefined || value < lowest.value) lowest = { value, detail: output.name };
+  }
+  return lowest ?? 'the outputs are empty';
+}
 
 function missing(accuracy: GateInput['accuracy'], reason: string): string {
   return accuracy === null ? 'no held-out data were run' : reason;

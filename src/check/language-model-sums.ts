@@ -1,6 +1,13 @@
 import { UsageError } from '../errors.ts';
 import { argmaxRows, klDivergences, negativeLogLikelihoods } from '../numerics/logits.ts';
+import {
+  EMPTY_SKETCH,
+  mergeSketches,
+  type QuantileSketch,
+  sketchValues,
+} from '../numerics/quantile-sketch.ts';
 import type { LanguageModelAccuracy } from './check-result.ts';
+import { klFigures } from './kl-figures.ts';
 import {
   type ClusterSums,
   clusterMeanInterval,
@@ -30,6 +37,8 @@ export interface LanguageModelSums {
   readonly positions: number;
   readonly agreements: number;
   readonly klNats: number;
+  /** KL of every position. */
+  readonly klSketch: QuantileSketch;
   readonly predictedTokens: number;
   readonly sourceNll: number;
   readonly artifactNll: number;
@@ -46,6 +55,7 @@ export const NO_LANGUAGE_MODEL: LanguageModelSums = {
   positions: 0,
   agreements: 0,
   klNats: 0,
+  klSketch: EMPTY_SKETCH,
   predictedTokens: 0,
   sourceNll: 0,
   artifactNll: 0,
@@ -95,6 +105,11 @@ export function observeLanguageModel(logits: LogitBatch, tokens: TokenBatch): La
     sums = mergeLanguageModel(sums, {
       ...own,
       ...sides,
+      klSketch: sketchValues(
+        kl
+          .subarray(row * length, (row + 1) * length)
+          .filter((_, t) => isToken[row * length + t] !== 0),
+      ),
       nllIncrease: clusterOf(sides.artifactNll - sides.sourceNll, own.predictedTokens),
       rightLost: clusterOf(sides.sourceRight - sides.artifactRight, own.predictedTokens),
     });
@@ -136,6 +151,7 @@ export function mergeLanguageModel(a: LanguageModelSums, b: LanguageModelSums): 
     positions: a.positions + b.positions,
     agreements: a.agreements + b.agreements,
     klNats: a.klNats + b.klNats,
+    klSketch: mergeSketches(a.klSketch, b.klSketch),
     predictedTokens: a.predictedTokens + b.predictedTokens,
     sourceNll: a.sourceNll + b.sourceNll,
     artifactNll: a.artifactNll + b.artifactNll,
@@ -153,13 +169,12 @@ export function summarizeLanguageModel(
 ): LanguageModelAccuracy | null {
   const { positions, predictedTokens: tokens } = sums;
   if (positions === 0) return null;
-  const kl = sums.klNats / positions;
   const lost = clusterMeanInterval(sums.rightLost);
   return {
     output,
     positions,
     predictedTokens: tokens,
-    klNats: Number.isFinite(kl) ? kl : null,
+    ...klFigures(sums.klNats / positions, sums.klSketch),
     agreement: sums.agreements / positions,
     perplexity: tokens === 0 ? null : perplexityOf(sums),
     top1:

@@ -1,4 +1,10 @@
-import type { Accuracy, CheckResult, Sizes, Top1 } from '../check/check-result.ts';
+import type {
+  Accuracy,
+  CheckResult,
+  OutputSimilarity,
+  Sizes,
+  Top1,
+} from '../check/check-result.ts';
 import {
   formatBytes,
   formatInterval,
@@ -67,17 +73,45 @@ function accuracyRows(accuracy: Accuracy | null): readonly FigureRow[] {
   if (classification?.top1) rows.push(top1Row('Top-1', classification.top1));
   const logits = languageModel ?? classification;
   if (logits !== null) {
-    const { agreement, klNats } = logits;
+    const { agreement, klNats, klP999Nats } = logits;
+    const p999 = klP999Nats === null ? '' : `p99.9 ${figure(klP999Nats, 3)}`;
     rows.push(artifactRow('Top-1 agreement', formatPercent(agreement)));
-    rows.push(artifactRow('KL divergence, nats', figure(klNats, 3)));
+    rows.push(artifactRow('KL divergence, nats', figure(klNats, 3), p999));
   }
-  for (const { name, cosine, worstSampleCosine, sqnrDb, maxAbsError } of shown(outputs)) {
-    const worst = worstSampleCosine === null ? '' : `worst sample ${worstSampleCosine.toFixed(6)}`;
-    rows.push(artifactRow(`Cosine of ${name}`, cosine?.toFixed(6) ?? NOT_MEASURED, worst));
-    rows.push(artifactRow(`SQNR of ${name}, dB`, maxAbsError === 0 ? 'equal' : figure(sqnrDb, 3)));
-    rows.push(artifactRow(`Max error of ${name}`, figure(maxAbsError, 3)));
-  }
+  rows.push(...shown(outputs).flatMap(outputRows));
   return rows;
+}
+
+function outputRows(output: OutputSimilarity): readonly FigureRow[] {
+  const { name, cosine, worstSampleCosine, sqnrDb, maxAbsError, rows } = output;
+  const worst = worstSampleCosine === null ? '' : `worst sample ${worstSampleCosine.toFixed(6)}`;
+  const decibels = (value: number | null): string =>
+    maxAbsError === 0 ? 'equal' : figure(value, 3);
+  return [
+    artifactRow(`Cosine of ${name}`, cosine?.toFixed(6) ?? NOT_MEASURED, worst),
+    ...(rows === null
+      ? []
+      : [
+          artifactRow(
+            `Row cosine of ${name}`,
+            rows.cosine.mean.toFixed(6),
+            `worst ${rows.cosine.worst.toFixed(6)}`,
+          ),
+        ]),
+    artifactRow(`SQNR of ${name}, dB`, decibels(sqnrDb)),
+    ...(rows === null
+      ? []
+      : [
+          artifactRow(
+            `Row SQNR of ${name}, dB`,
+            decibels(rows.sqnrDb.mean),
+            maxAbsError === 0
+              ? ''
+              : `p1 ${figure(rows.sqnrDb.p1, 3)}, worst ${figure(rows.sqnrDb.worst, 3)}`,
+          ),
+        ]),
+    artifactRow(`Max error of ${name}`, figure(maxAbsError, 3)),
+  ];
 }
 
 /** A decoder has dozens of cached keys and values: the worst of them stands for all. */
@@ -85,8 +119,10 @@ function shown(outputs: Accuracy['outputs']): Accuracy['outputs'] {
   const most = 3;
   if (outputs.length <= most) return outputs;
   const [first, ...others] = outputs;
+  const judged = ({ cosine, rows }: OutputSimilarity): number =>
+    Math.min(cosine ?? -1, rows?.cosine.mean ?? 1);
   const lowest = others.reduce((worst, output) =>
-    (output.cosine ?? -1) < (worst.cosine ?? -1) ? output : worst,
+    judged(output) < judged(worst) ? output : worst,
   );
   return first === undefined ? [] : [first, lowest];
 }

@@ -78,6 +78,12 @@ describe('compareAccuracy of language models in onnxruntime', () => {
         cosine: 1,
         worstSampleCosine: 1,
         sqnrDb: null,
+        rows: {
+          count: 4 * 24,
+          silent: 0,
+          cosine: { mean: 1, p1: 1, worst: 1 },
+          sqnrDb: { mean: 150, p1: 150, worst: 150 },
+        },
         maxAbsError: 0,
         nonFiniteMismatches: 0,
       },
@@ -88,6 +94,8 @@ describe('compareAccuracy of language models in onnxruntime', () => {
       positions: 96,
       predictedTokens: 92,
       klNats: 0,
+      klP999Nats: 0,
+      klWorstNats: 0,
       agreement: 1,
     });
     expect(perplexity?.ratio).toBe(1);
@@ -129,7 +137,14 @@ describe('compareAccuracy of language models in onnxruntime', () => {
   });
 
   it('passes honest INT8 weights and fails a sabotaged scale at the same gates', async () => {
-    const gates = { maxKl: 0.01, minAgreement: '95%', minCosine: 0.999, maxPerplexityRatio: 1.02 };
+    const gates = {
+      maxKl: 0.01,
+      maxKlP999: 0.1,
+      minAgreement: '95%',
+      minCosine: 0.999,
+      minRowSqnr: 20,
+      maxPerplexityRatio: 1.02,
+    };
     const judge = async (artifact: Model): Promise<readonly string[]> => {
       const accuracy = await compare(languageModel(), artifact, texts(4));
       return evaluateGates(gates, { accuracy, latency: [], sizes: NO_SIZES })
@@ -140,8 +155,10 @@ describe('compareAccuracy of language models in onnxruntime', () => {
     expect(await judge(quantizedLanguageModel(20))).toEqual([
       'maxPerplexityRatio',
       'maxKl',
+      'maxKlP999',
       'minAgreement',
       'minCosine',
+      'minRowSqnr',
     ]);
   });
 

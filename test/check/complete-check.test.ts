@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { OutputSimilarity } from '../../src/check/check-result.ts';
 import { checkResultJsonSchema, parseCheckResult } from '../../src/check/check-result-schema.ts';
 import { type CheckMeasurements, completeCheck } from '../../src/check/complete-check.ts';
 import { compareSizes } from '../../src/check/sizes.ts';
@@ -44,6 +45,30 @@ describe('completeCheck', () => {
     ]);
   });
 
+  it('warns of an output whose typical row is lost, by the row when loud rows hide it', () => {
+    const [output] = MEASURED.accuracy!.outputs;
+    const lost = { mean: 0.1, p1: 0, worst: -0.4 };
+    const hidden = {
+      ...output!,
+      name: 'hidden',
+      sqnrDb: 31.3,
+      rows: { ...output!.rows!, sqnrDb: lost },
+    };
+    const poor = { ...output!, name: 'poor', sqnrDb: 6.7, rows: null };
+    const warningsOf = (outputs: readonly OutputSimilarity[]): readonly string[] =>
+      completeCheck({ ...MEASURED, fusion: null, accuracy: { ...MEASURED.accuracy!, outputs } }, {})
+        .warnings;
+    expect(warningsOf([output!, hidden, poor])).toEqual([
+      'output hidden: its SQNR is poor, a few loud rows hide it: 31.3 dB of all elements together, ' +
+        '0.1 dB of the mean row (below 10 dB: 2 outputs). Keep the layers that lose it out of ' +
+        'the recipe: weight-only (recipe w8a16) or float.',
+    ]);
+    expect(warningsOf([poor])[0]).toContain(
+      'its SQNR is poor, 6.7 dB, where 20 and more are usual',
+    );
+    expect(warningsOf([output!])).toEqual([]);
+  });
+
   it('refuses a figure that is not finite instead of writing null', () => {
     const sizes = { ...MEASURED.sizes, ratio: Number.NaN };
     expect(() => completeCheck({ ...MEASURED, sizes }, {})).toThrow();
@@ -59,6 +84,17 @@ describe('parseCheckResult', () => {
     expect(() => parseCheckResult('{', 'out/check.json')).toThrow(
       'out/check.json: is not JSON. Run "autoglm check" again.',
     );
+  });
+});
+
+describe('a check of before rows were compared', () => {
+  it('is read, with null for what it did not measure', () => {
+    const old = JSON.parse(JSON.stringify(SAMPLE_CHECK));
+    delete old.accuracy.outputs[0].rows;
+    delete old.accuracy.languageModel.klP999Nats;
+    const { accuracy } = parseCheckResult(JSON.stringify(old), 'check.json');
+    expect(accuracy?.outputs[0]?.rows).toBeNull();
+    expect(accuracy?.languageModel?.klP999Nats).toBeNull();
   });
 });
 

@@ -15,8 +15,13 @@ const MET = {
   maxTop1Drop: '0.14pt',
   maxPerplexityRatio: 1.001464,
   maxKl: 0.001243,
+  maxKlP999: 0.02134,
   minAgreement: '98.926%',
-  minCosine: 0.999812,
+  // The mean row is worse than all elements together in cosine and in SQNR.
+  minCosine: 0.999731,
+  minSqnr: 33.42,
+  minRowCosine: 0.997213,
+  minRowSqnr: 22.51,
   minSpeedup: 2.7097,
   maxSizeRatio: 0.53,
   maxPeakMemoryRatio: 0.9167,
@@ -27,8 +32,12 @@ const MISSED = {
   maxTop1Drop: '0.13%',
   maxPerplexityRatio: 1.00146,
   maxKl: 0.00124,
+  maxKlP999: 0.0213,
   minAgreement: 0.9893,
-  minCosine: 0.99982,
+  minCosine: 0.99974,
+  minSqnr: 33.43,
+  minRowCosine: 0.99722,
+  minRowSqnr: 22.52,
   minSpeedup: 2.71,
   maxSizeRatio: 0.52,
   maxPeakMemoryRatio: 0.91,
@@ -92,6 +101,48 @@ describe('evaluateGates', () => {
     ).toBe(true);
   });
 
+  it('judges an output by the worse of all elements together and the mean row, and names it', () => {
+    const [logits] = SAMPLE_CHECK.accuracy!.outputs;
+    const hidden = {
+      ...logits!,
+      name: 'hidden',
+      cosine: 0.99965,
+      sqnrDb: 31.3,
+      rows: { ...logits!.rows!, cosine: { mean: 0.21, p1: 0, worst: -0.1 } },
+    };
+    const accuracy = { ...SAMPLE_CHECK.accuracy!, outputs: [logits!, hidden] };
+    const [result] = evaluateGates({ minCosine: 0.999 }, { ...SAMPLE_CHECK, accuracy });
+    expect(result).toMatchObject({ passed: false, value: 0.21 });
+    expect(result?.text).toBe(
+      'minCosine: the lowest cosine of an output is 0.21 (expected >= 0.999, hidden).',
+    );
+    // And the other way round: one lost row that is loud.
+    const loud = { ...logits!, cosine: 0.6, sqnrDb: 2 };
+    const other = { ...SAMPLE_CHECK, accuracy: { ...accuracy, outputs: [loud] } };
+    expect(
+      evaluateGates({ minCosine: 0.999, minSqnr: 10 }, other).map(({ value }) => value),
+    ).toEqual([0.6, 2]);
+  });
+
+  it('takes equal outputs for 150 dB, and leaves empty outputs out', () => {
+    const [logits] = SAMPLE_CHECK.accuracy!.outputs;
+    const equal = { ...logits!, cosine: 1, sqnrDb: null, maxAbsError: 0, rows: null };
+    const empty = { ...equal, elements: 0, cosine: null, maxAbsError: null };
+    const accuracy = { ...SAMPLE_CHECK.accuracy!, outputs: [empty, equal] };
+    const gates = { minCosine: 1, minSqnr: 150, minRowCosine: 1, minRowSqnr: 150 };
+    const results = evaluateGates(gates, { ...SAMPLE_CHECK, accuracy });
+    expect(results.map(({ passed, value }) => [passed, value])).toEqual([
+      [true, 1],
+      [true, 150],
+      [true, 1],
+      [true, 150],
+    ]);
+    const nothing = { ...accuracy, outputs: [empty] };
+    expect(evaluateGates({ minCosine: 0 }, { ...SAMPLE_CHECK, accuracy: nothing })[0]?.text).toBe(
+      'minCosine: the lowest cosine of an output was not measured, the outputs are empty (expected >= 0).',
+    );
+  });
+
   it('judges the slowest scenario and the worst output', () => {
     const [entry] = SAMPLE_CHECK.latency;
     const latency = [entry!, { ...entry!, scenario: 'decode', speedup: 1.3 }];
@@ -135,7 +186,8 @@ describe('parseGates', () => {
   it('names an unknown gate and those there are', () => {
     expect(() => parseGates(['maxDrop=1'])).toThrow(
       '--gate maxDrop=1: is no gate (got "maxDrop", expected <name>=<limit> with one of maxTop1Drop, ' +
-        'maxPerplexityRatio, maxKl, minAgreement, minCosine, minSpeedup, maxSizeRatio, maxPeakMemoryRatio).',
+        'maxPerplexityRatio, maxKl, maxKlP999, minAgreement, minCosine, minSqnr, minRowCosine, minRowSqnr, ' +
+        'minSpeedup, maxSizeRatio, maxPeakMemoryRatio).',
     );
   });
 

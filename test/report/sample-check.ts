@@ -47,6 +47,12 @@ export const SAMPLE_CHECK: CheckResult = {
         cosine: 0.999812,
         worstSampleCosine: 0.999412,
         sqnrDb: 34.21,
+        rows: {
+          count: 2048,
+          silent: 0,
+          cosine: { mean: 0.999731, p1: 0.998905, worst: 0.997213 },
+          sqnrDb: { mean: 33.42, p1: 27.13, worst: 22.51 },
+        },
         maxAbsError: 0.4312,
         nonFiniteMismatches: 0,
       },
@@ -56,6 +62,8 @@ export const SAMPLE_CHECK: CheckResult = {
       positions: 2048,
       predictedTokens: 2040,
       klNats: 0.001243,
+      klP999Nats: 0.02134,
+      klWorstNats: 0.04012,
       agreement: 0.98926,
       perplexity: {
         source: 5.21341,
