@@ -40,11 +40,15 @@ export function withGraph(model: Model, graph: Graph): Model {
   return graph === model.graph ? model : { ...model, graph };
 }
 
+/** The parts of a graph that have names. */
+type NamedParts = Pick<Graph, 'inputs' | 'initializers' | 'nodes'> &
+  Partial<Pick<Graph, 'sparseInitializers' | 'valueInfo'>>;
+
 /**
  * Returns a function that makes names not yet used in the graph, its subgraphs, or by itself: a value
  * may not even take the name of a type that is declared for a value that is gone.
  */
-export function nameMaker(graph: Graph): (wanted: string) => string {
+export function nameMaker(graph: NamedParts): (wanted: string) => string {
   const taken = new Set<string>();
   collectNames(graph, taken);
   return freeNames(taken);
@@ -65,19 +69,23 @@ export function nodeNameMaker(
 }
 
 function freeNames(taken: Set<string>): (wanted: string) => string {
+  // Where to go on counting: a file may hold a hundred thousand times the same name.
+  const suffixes = new Map<string, number>();
   return (wanted) => {
     let name = wanted;
-    for (let suffix = 1; taken.has(name); suffix++) name = `${wanted}_${suffix}`;
+    let suffix = suffixes.get(wanted) ?? 1;
+    for (; taken.has(name); suffix++) name = `${wanted}_${suffix}`;
+    suffixes.set(wanted, suffix);
     taken.add(name);
     return name;
   };
 }
 
-function collectNames(graph: Graph, into: Set<string>): void {
+function collectNames(graph: NamedParts, into: Set<string>): void {
   for (const input of graph.inputs) into.add(input.name);
   for (const name of graph.initializers.keys()) into.add(name);
-  for (const sparse of graph.sparseInitializers) into.add(sparse.values.name);
-  for (const name of graph.valueInfo.keys()) into.add(name);
+  for (const { values } of graph.sparseInitializers ?? []) into.add(values.name);
+  for (const name of graph.valueInfo?.keys() ?? []) into.add(name);
   for (const node of graph.nodes) {
     if (node.name !== '') into.add(node.name);
     for (const output of node.outputs) into.add(output);

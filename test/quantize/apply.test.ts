@@ -1,7 +1,7 @@
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { UnsupportedError } from '../../src/errors.ts';
-import type { Model } from '../../src/ir/model.ts';
+import { type Model, opsetVersion } from '../../src/ir/model.ts';
 import { readTensorBytes } from '../../src/ir/tensor.ts';
 import { applyQuantization } from '../../src/quantize/apply.ts';
 import { auditFusion } from '../../src/quantize/audit-fusion.ts';
@@ -220,10 +220,13 @@ describe('applyQuantization, by hand', () => {
     );
   });
 
-  it('refuses models older than opset 13, which has no scale per channel', () => {
-    const source = linearModel({ op: 'Gemm', rank: 2, opset: 11 });
-    const plan = planQuantization(source, w8a16, new Map());
-    expect(() => applyQuantization(source, plan)).toThrow(/opset 11/);
+  it('raises models of opset 11, which has no scale per channel, and refuses older ones', () => {
+    const written = (opset: number): Model => {
+      const source = linearModel({ op: 'Gemm', rank: 2, opset });
+      return applyQuantization(source, planQuantization(source, w8a16, new Map()));
+    };
+    expect(opsetVersion(written(11))).toBe(13);
+    expect(() => written(10)).toThrow(/opset 10/);
   });
 });
 

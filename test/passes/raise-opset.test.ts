@@ -2,10 +2,10 @@ import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { UnsupportedError } from '../../src/errors.ts';
 import { intAttribute, stringAttribute } from '../../src/ir/attributes.ts';
-import { type Model, opsetVersion } from '../../src/ir/model.ts';
-import { raiseOpset } from '../../src/quantize/raise-opset.ts';
-import { runModel } from './run-model.ts';
-import { model, node, noise, value } from './small-models.ts';
+import { type FunctionDefinition, type Model, opsetVersion } from '../../src/ir/model.ts';
+import { raiseOpset } from '../../src/passes/raise-opset.ts';
+import { runModel } from '../quantize/run-model.ts';
+import { model, node, noise, value } from '../quantize/small-models.ts';
 
 /** Means, sums and halves of x [2, 6], written for opset 13. */
 function old(): Model {
@@ -91,6 +91,47 @@ describe('raiseOpset', () => {
     expect(opsetVersion(raiseOpset(group, 19))).toBe(19);
   });
 
+  it('adapts local functions, whose constants become nodes, and their opset imports', () => {
+    const body = (opset: number): FunctionDefinition => ({
+      name: `centre${opset}`,
+      domain: 'own',
+      inputs: ['a'],
+      outputs: ['b'],
+      attributeNames: [],
+      attributeDefaults: [],
+      nodes: [
+        node('ReduceMean', ['a'], 'b_axes', { axes: [1n] }),
+        node('Sub', ['a', 'b_axes'], 'b'),
+      ],
+      opsetImports: [{ domain: '', version: opset }],
+      valueInfo: new Map(),
+    });
+    const source: Model = {
+      ...model({ opset: 17, nodes: [], inputs: [], outputs: [] }),
+      functions: [body(13), body(19)],
+    };
+    const [raised, kept] = raiseOpset(source, 19).functions;
+    expect(raised!.opsetImports).toEqual([{ domain: '', version: 19 }]);
+    expect(raised!.nodes.map(({ opType }) => opType)).toEqual(['Constant', 'ReduceMean', 'Sub']);
+    expect(raised!.nodes[1]!.inputs).toEqual(['a', raised!.nodes[0]!.outputs[0]]);
+    expect(raised!.nodes[0]!.outputs[0]).toBe('b_axes_axes');
+    expect(kept).toBe(source.functions[1]);
+    const byReference: FunctionDefinition = {
+      ...body(13),
+      nodes: [
+        {
+          ...node('ReduceMean', ['a'], 'b'),
+          attributes: new Map([
+            ['axes', { name: 'axes', kind: 'reference', value: 'over', typeCode: 7 }],
+          ]),
+        },
+      ],
+    };
+    expect(() => raiseOpset({ ...source, functions: [byReference] }, 19)).toThrow(
+      'function centre13: /b/ReduceMean: its attribute "axes" comes from the call of a function, so it cannot be raised to opset 18.',
+    );
+  });
+
   it('leaves nodes of other domains alone', () => {
     const source = model({
       opset: 17,
@@ -107,7 +148,7 @@ describe('raiseOpset', () => {
   });
 
   it('refuses what it cannot adapt', () => {
-    const ancient = model({ opset: 11, nodes: [], inputs: [], outputs: [] });
+    const ancient = model({ opset: 10, nodes: [], inputs: [], outputs: [] });
     expect(() => raiseOpset(ancient, 19)).toThrow(UnsupportedError);
     const training = model({
       opset: 13,
