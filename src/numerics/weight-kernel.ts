@@ -5,22 +5,20 @@
  * Bytes that a caller read into {@link WeightKernel.input} are used where they lie. Any others are
  * copied through a tile that stays in the second-level cache, which costs about a fifth of the speed.
  */
-import { UnsupportedError } from '../errors.ts';
-import { float16ArrayToFloat32 } from './float16.ts';
 import { growMemory, instantiateKernel, type KernelExports } from './wasm/instantiate-kernel.ts';
+import { absMaxColumns, absMaxRows, pairSumColumns, pairSumRows } from './weight-magnitudes.ts';
+import {
+  INPUT,
+  loadTiles,
+  OUTPUT,
+  SLACK,
+  TILE_BYTES,
+  TILE_COLUMNS,
+  type Tile,
+  type WeightBlock,
+} from './weight-tiles.ts';
 
-/** Whole rows of a weight matrix, as they lie in a file: little-endian, row-major, dense. */
-export interface WeightBlock {
-  /** Name of the tensor, for errors. */
-  readonly name: string;
-  readonly dataType: 'float16' | 'float32';
-  readonly rowCount: number;
-  readonly columnCount: number;
-  /** `rowCount * columnCount` elements. */
-  readonly bytes: Uint8Array;
-  /** Index of the first row in the whole matrix, for errors; 0 when absent. */
-  readonly firstRow?: number;
-}
+export type { WeightBlock } from './weight-tiles.ts';
 
 /** Arithmetic on blocks of weights. Blocks of one matrix may be given one after the other. */
 export interface WeightKernel {
@@ -36,6 +34,13 @@ export interface WeightKernel {
   absMaxRows(block: WeightBlock): Promise<Float32Array>;
   /** Returns the largest magnitude of each column; throws like {@link WeightKernel.absMaxRows}. */
   absMaxColumns(block: WeightBlock): Promise<Float32Array>;
+  /**
+   * Returns the largest `|w[2k] + w[2k + 1]|` of each row, added in float32; 0 where a row has no pair. The
+   * block must be finite: its magnitudes have been taken before.
+   */
+  pairSumRows(block: WeightBlock): Promise<Float32Array>;
+  /** The same of each column, of its rows 2k and 2k + 1; `firstRow` must be even. */
+  pairSumColumns(block: WeightBlock): Promise<Float32Array>;
   /**
    * Fills `into` with `clamp(roundHalfToEven(x / scales[row]), -limit, limit)`, one value per byte.
    * `limit` is at most 127. The block must be finite: its magnitudes have been taken before.
@@ -55,27 +60,6 @@ export interface WeightKernel {
   ): Promise<void>;
 }
 
-/** A rectangle of the block that lies in the module's memory. */
-interface Tile {
-  readonly firstRow: number;
-  readonly rowCount: number;
-  readonly firstColumn: number;
-  readonly columnCount: number;
-  /** Where its first element is, in bytes. */
-  readonly position: number;
-  /** Bytes from one row to the next. */
-  readonly stride: number;
-}
-
-/** Columns of a tile at most: their scales or maxima fill the start of the memory. */
-const TILE_COLUMNS = 16384;
-const TILE_BYTES = 2 ** 18;
-/** Loops may pass the end of a row by 15 values. */
-const SLACK = 64;
-const TILE = TILE_COLUMNS * 4 + SLACK;
-const OUTPUT = TILE + TILE_BYTES + SLACK;
-const INPUT = OUTPUT + TILE_BYTES / 2 + SLACK;
-
 /** Returns a kernel that computes in this thread. It holds 0.5 MB besides its input. */
 export function createWeightKernel(): WeightKernel {
   const wasm = instantiateKernel();
@@ -87,6 +71,8 @@ export function createWeightKernel(): WeightKernel {
     },
     absMaxRows: async (block) => absMaxRows(wasm, block),
     absMaxColumns: async (block) => absMaxColumns(wasm, block),
+    pairSumRows: async (block) => pairSumRows(wasm, block),
+    pairSumColumns: async (block) => pairSumColumns(wasm, block),
     quantizeRows: async (block, scales, limit, into) => {
       checkQuantize(block, scales.length, block.rowCount, limit, into);
       const run = block.dataType === 'float16' ? wasm.quantize_row_f16 : wasm.quantize_row_f32;
@@ -120,36 +106,6 @@ export function foldMaxima(maxima: Float32Array, block: Float32Array): void {
   }
 }
 
-function absMaxRows(wasm: KernelExports, block: WeightBlock): Float32Array {
-  const run = block.dataType === 'float16' ? wasm.abs_max_f16 : wasm.abs_max_f32;
-  const bits = new Uint32Array(block.rowCount);
-  for (const tile of loadTiles(wasm, block)) {
-    for (let row = 0; row < tile.rowCount; row++) {
-      const index = tile.firstRow + row;
-      bits[index] = run(tile.position + row * tile.stride, tile.columnCount, bits[index]!);
-    }
-  }
-  return finiteMaxima(block, bits, 'row', block.firstRow ?? 0);
-}
-
-function absMaxColumns(wasm: KernelExports, block: WeightBlock): Float32Array {
-  const isHalf = block.dataType === 'float16';
-  const run = isHalf ? wasm.fold_abs_max_f16 : wasm.fold_abs_max_f32;
-  const maxima = isHalf
-    ? new Uint16Array(wasm.memory.buffer, 0, TILE_COLUMNS)
-    : new Uint32Array(wasm.memory.buffer, 0, TILE_COLUMNS);
-  const bits = new Uint32Array(block.columnCount);
-  for (const tile of loadTiles(wasm, block)) {
-    const { firstColumn, columnCount } = tile;
-    maxima.set(bits.subarray(firstColumn, firstColumn + columnCount));
-    for (let row = 0; row < tile.rowCount; row++) {
-      run(tile.position + row * tile.stride, columnCount, 0);
-    }
-    bits.set(maxima.subarray(0, columnCount), firstColumn);
-  }
-  return finiteMaxima(block, bits, 'column', 0);
-}
-
 function quantizeTiles(
   wasm: KernelExports,
   block: WeightBlock,
@@ -174,71 +130,6 @@ function quantizeTiles(
   }
 }
 
-/** Walks over the block in tiles; each is valid until the next. */
-function* loadTiles(wasm: KernelExports, block: WeightBlock): Generator<Tile> {
-  const { rowCount, columnCount, bytes } = block;
-  checkSize(block);
-  const memory = new Uint8Array(wasm.memory.buffer);
-  const inPlace = bytes.buffer === memory.buffer;
-  const width = bytesPerElement(block.dataType);
-  for (let firstColumn = 0; firstColumn < columnCount; firstColumn += TILE_COLUMNS) {
-    const columns = Math.min(TILE_COLUMNS, columnCount - firstColumn);
-    const tileRows = Math.floor(TILE_BYTES / (columns * width));
-    for (let firstRow = 0; firstRow < rowCount; firstRow += tileRows) {
-      const rows = Math.min(tileRows, rowCount - firstRow);
-      const tile = { firstRow, rowCount: rows, firstColumn, columnCount: columns };
-      const start = (firstRow * columnCount + firstColumn) * width;
-      if (inPlace) {
-        yield { ...tile, position: bytes.byteOffset + start, stride: columnCount * width };
-        continue;
-      }
-      const copies = columns === columnCount ? 1 : rows;
-      const length = (rows * columns * width) / copies;
-      for (let copy = 0; copy < copies; copy++) {
-        const from = start + copy * columnCount * width;
-        memory.set(bytes.subarray(from, from + length), TILE + copy * length);
-      }
-      yield { ...tile, position: TILE, stride: columns * width };
-    }
-  }
-}
-
-/** Turns the bits of magnitudes to numbers. */
-function finiteMaxima(
-  block: WeightBlock,
-  bits: Uint32Array,
-  axis: 'row' | 'column',
-  firstIndex: number,
-): Float32Array {
-  const isHalf = block.dataType === 'float16';
-  const infinity = isHalf ? 0x7c00 : 0x7f800000;
-  // Plain loops: there may be a hundred thousand columns, for every few rows.
-  let largest = 0;
-  for (let index = 0; index < bits.length; index++) {
-    if (bits[index]! > largest) largest = bits[index]!;
-  }
-  if (largest >= infinity) {
-    const bad = bits.findIndex((magnitude) => magnitude >= infinity);
-    const kind = bits[bad] === infinity ? 'infinity' : 'NaN';
-    throw new UnsupportedError(
-      `${block.name}: the weight holds ${kind} in ${axis} ${firstIndex + bad} (expected finite ` +
-        'values). Leave this layer in float with a recipe rule, or repair the export.',
-    );
-  }
-  return isHalf ? float16ArrayToFloat32(new Uint16Array(bits)) : new Float32Array(bits.buffer);
-}
-
-function checkSize(block: WeightBlock): void {
-  const { rowCount, columnCount, bytes } = block;
-  const expected = rowCount * columnCount * bytesPerElement(block.dataType);
-  if (bytes.length !== expected) {
-    throw new RangeError(
-      `${block.name}: block of ${rowCount}x${columnCount} ${block.dataType} has the wrong length ` +
-        `(got ${bytes.length} bytes, expected ${expected})`,
-    );
-  }
-}
-
 function checkQuantize(
   block: WeightBlock,
   scaleCount: number,
@@ -254,8 +145,4 @@ function checkQuantize(
         `${elements}, limit ${limit})`,
     );
   }
-}
-
-function bytesPerElement(dataType: WeightBlock['dataType']): number {
-  return dataType === 'float16' ? 2 : 4;
 }

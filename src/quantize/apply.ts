@@ -65,6 +65,8 @@ export function applyQuantization(
   const isTwin = lowering.activations === 'float32' && lowering.scaleType === 'float16';
   const source = isTwin ? runPasses(smooth(model), passes) : smooth(runPasses(model, passes));
   const typed = runPasses(source, [inferShapes]);
+  const layers = findLinears(typed);
+  const entries = inNodeOrder(typed, layers, wanted);
   const context: WriteContext = {
     rewrite: beginRewrite(typed.graph),
     lowering,
@@ -73,19 +75,18 @@ export function applyQuantization(
     nodeNames: new Map(plan.layers.map(({ name, node }) => [name, node])),
     activations: new Map(),
     dynamicActivations: new Map(),
+    integerProducts: integerProducts(entries),
     weights: new Map(),
     blockedWeights: new Map(),
   };
-  const layers = findLinears(typed);
-  const ordered = inNodeOrder(typed, layers, wanted);
   const settings = int4Settings(plan.recipe);
   const int4 = int4Context(
     settings,
     int4Weights(settings, options.moments),
-    ordered.flatMap(({ planned, layer }) => (planned.scheme === 'w4a16' ? [layer] : [])),
+    entries.flatMap(({ planned, layer }) => (planned.scheme === 'w4a16' ? [layer] : [])),
   );
   if (lowering.weightOnly === 'int8') writeEmbeddings(context, typed, layers, plan.embeddings);
-  for (const { planned, layer } of ordered) {
+  for (const { planned, layer } of entries) {
     const form = linearForm(layer, planned.scheme, declaredRank(typed.graph, layer.input));
     const { blockSize } = planned.weight;
     if (planned.scheme === 'w4a16') writeInt4(context, int4, layer);
@@ -114,12 +115,18 @@ function writeEmbeddings(
   }
 }
 
+/** A planned layer and where it is in the model. */
+interface PlannedEntry {
+  readonly planned: PlannedLayer;
+  readonly layer: LinearLayer;
+}
+
 /** Quantized inputs stand before their first reader, so layers must come in the order of the graph. */
 function inNodeOrder(
   model: Model,
   layers: readonly LinearLayer[],
   planned: readonly PlannedLayer[],
-): readonly { readonly planned: PlannedLayer; readonly layer: LinearLayer }[] {
+): readonly PlannedEntry[] {
   const byName = new Map<string, LinearLayer>(layers.map((layer) => [layer.name, layer]));
   const positions = new Map(model.graph.nodes.map((node, index) => [node, index]));
   return planned
@@ -128,6 +135,14 @@ function inNodeOrder(
       layer: byName.get(entry.name) ?? missing('layer', entry.name),
     }))
     .sort((a, b) => positions.get(a.layer.node)! - positions.get(b.layer.node)!);
+}
+
+/** Smoothing may have renamed a constant, so the names are those that the layers read now. */
+function integerProducts(entries: readonly PlannedEntry[]): ReadonlySet<string> {
+  const products = entries.filter(
+    ({ planned: { scheme } }) => scheme === 'w8a8' || scheme === 'w8a8-dynamic',
+  );
+  return new Set(products.map(({ layer }) => layer.weight.initializer));
 }
 
 function missing(what: string, name: string): never {

@@ -1,7 +1,13 @@
 import { derivedSource, elementCount, type Tensor, type TensorSource } from '../ir/tensor.ts';
 import { chooseSymmetricScale } from '../numerics/affine.ts';
 import type { WeightKernel } from '../numerics/weight-kernel.ts';
-import { absMax, type PlacedBlock, readRowBlocks, transposedSource } from './quantized-weight.ts';
+import {
+  absMax,
+  offsetBinary,
+  type PlacedBlock,
+  readRowBlocks,
+  transposedSource,
+} from './quantized-weight.ts';
 
 /** INT8 weights span -127..127, so that a weight and its negative are equally far. */
 const LIMIT = 127;
@@ -161,15 +167,4 @@ function* rowSlices(block: PlacedBlock, rowCount: number): Generator<PlacedBlock
     const bytes = block.bytes.subarray(row * rowBytes, (row + rowCount) * rowBytes);
     yield { ...block, bytes, rowCount, firstRow: block.firstRow + row };
   }
-}
-
-/** Returns int8 bytes as uint8 with 128 for zero. */
-function offsetBinary(source: TensorSource): TensorSource {
-  return {
-    byteLength: source.byteLength,
-    async read(into, offset) {
-      await source.read(into, offset);
-      for (let index = 0; index < into.length; index++) into[index] = into[index]! ^ 0x80;
-    },
-  };
 }

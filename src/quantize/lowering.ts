@@ -13,6 +13,12 @@ export interface Lowering {
   readonly activationType: 'uint8' | 'int8';
   /** `recipe` follows the recipe; TensorRT takes nothing but symmetric. */
   readonly symmetric: true | 'recipe';
+  /**
+   * INT8 weights beside INT8 activations. `pair-safe` int8 gives the same sums on every CPU; int8 over the
+   * `full` range saturates on x86 before VNNI; uint8 about 128 holds the integers of the full range and
+   * saturates nowhere, at three quarters of the speed there.
+   */
+  readonly productWeights: 'pair-safe' | 'full' | 'full-uint8';
   /** Scales are rounded to this type, in whichever type they are stored. */
   readonly scaleType: ScaleType | 'activations';
   /** What weight-only layers (4-bit ones stay 4-bit), dynamic ones and token tables become. */
@@ -27,6 +33,7 @@ export const ONNXRUNTIME_LOWERING: Lowering = {
   activations: 'float32',
   activationType: 'uint8',
   symmetric: 'recipe',
+  productWeights: 'pair-safe',
   scaleType: 'float32',
   weightOnly: 'int8',
   shapedFor: 'onnxruntime',
@@ -42,6 +49,7 @@ export const TENSORRT_LOWERING: Lowering = {
   activations: 'source',
   activationType: 'int8',
   symmetric: true,
+  productWeights: 'full',
   scaleType: 'activations',
   weightOnly: 'float',
   shapedFor: 'tensorrt',
@@ -49,13 +57,15 @@ export const TENSORRT_LOWERING: Lowering = {
 
 /**
  * The TensorRT form in FP32 for onnxruntime's CPU kernels: the same integers and the same
- * FP16-rounded scales. uint8 with zero point 128 spans what int8 with zero point 0 spans.
+ * FP16-rounded scales. uint8 with zero point 128 spans what int8 with zero point 0 spans, and beside uint8
+ * weights no CPU saturates, as no GPU does.
  */
 export const TENSORRT_TWIN_LOWERING: Lowering = {
   id: 'tensorrt-twin',
   activations: 'float32',
   activationType: 'uint8',
   symmetric: true,
+  productWeights: 'full-uint8',
   scaleType: 'float16',
   weightOnly: 'float',
   shapedFor: 'onnxruntime',

@@ -1,8 +1,8 @@
 import { derivedSource, type Tensor, type TensorSource } from '../ir/tensor.ts';
-import { chooseSymmetricScale, type ScaleType } from '../numerics/affine.ts';
+import { choosePairSafeScale, chooseSymmetricScale, type ScaleType } from '../numerics/affine.ts';
 import { bfloat16ArrayToFloat32 } from '../numerics/bfloat16.ts';
 import { float32ToFloat16 } from '../numerics/float16.ts';
-import type { WeightBlock, WeightKernel } from '../numerics/weight-kernel.ts';
+import { foldMaxima, type WeightBlock, type WeightKernel } from '../numerics/weight-kernel.ts';
 
 /** Bytes of a weight that are in memory at once beside what the reader asks for. */
 const BLOCK_BYTES = 8 * 1024 * 1024;
@@ -18,31 +18,37 @@ export interface QuantizedWeight {
   readonly channels: number;
 }
 
+/** How the scales of an INT8 weight are chosen. */
+export interface WeightGrid {
+  /** Type to which scales are rounded; pair-safe ones are float32. */
+  readonly scaleType: ScaleType;
+  /** Widens scales so that no CPU saturates: {@link choosePairSafeScale}. */
+  readonly isPairSafe: boolean;
+}
+
 /**
  * Returns the INT8 form of a weight matrix [rows, columns] with one scale per index of `axis`
- * (0 or 1): `scale = absmax / 127` rounded to `scaleType`, then `q = roundHalfToEven(w / scale)`.
- * A channel of zeros has scale 1. Reading throws an error that names the tensor when it holds NaN
- * or infinity.
+ * (0 or 1): `scale = absmax / 127` rounded to the grid's type, or the pair-safe scale over neighbours
+ * along the other axis; then `q = roundHalfToEven(w / scale)`. A channel of zeros has scale 1.
+ * Reading throws an error that names the tensor when it holds NaN or infinity.
  */
 export function quantizeWeight(
   tensor: Tensor,
   axis: number,
-  scaleType: ScaleType,
+  grid: WeightGrid,
   kernel: WeightKernel,
 ): QuantizedWeight {
   const [rowCount, columnCount] = tensor.dims as readonly [number, number];
   let pending: Promise<Float32Array> | undefined;
   const scales = (): Promise<Float32Array> => {
-    pending ??= absMax(tensor, axis, kernel).then((maxima) =>
-      maxima.map((magnitude) => chooseSymmetricScale(magnitude, LIMIT, scaleType)),
-    );
+    pending ??= chooseScales(tensor, axis, grid, kernel);
     return pending;
   };
   const key = tensor.source.key;
   const values = derivedSource({
     rowCount,
     rowByteLength: columnCount,
-    ...(key !== undefined && { key: `${key}|int8|axis ${axis}|${scaleType}` }),
+    ...(key !== undefined && { key: `${key}|int8|axis ${axis}|${gridKey(grid)}` }),
     async fill(into, firstRow, count) {
       const channelScales = await scales();
       const target = new Int8Array(into.buffer, into.byteOffset, into.length);
@@ -78,6 +84,18 @@ export function scaleSource(weight: QuantizedWeight, storedAs: ScaleType): Tenso
   });
 }
 
+/** Returns int8 bytes as uint8 about 128: the integers of the same weights with zero point 128. */
+export function offsetBinary(source: TensorSource): TensorSource {
+  return {
+    byteLength: source.byteLength,
+    ...(source.key !== undefined && { key: `${source.key}|offset` }),
+    async read(into, offset) {
+      await source.read(into, offset);
+      for (let index = 0; index < into.length; index++) into[index] = into[index]! ^ 0x80;
+    },
+  };
+}
+
 /**
  * Returns the transpose of a matrix of bytes [rows, columns], made when it is read. A block of the
  * result needs a pass over the whole matrix, so reading costs one pass per block asked for.
@@ -109,22 +127,69 @@ export function transposedSource(
   });
 }
 
+/** Names a grid: weights of one grid have the same integers. */
+export function gridKey({ scaleType, isPairSafe }: WeightGrid): string {
+  return isPairSafe ? 'pair-safe' : scaleType;
+}
+
+async function chooseScales(
+  tensor: Tensor,
+  axis: number,
+  { scaleType, isPairSafe }: WeightGrid,
+  kernel: WeightKernel,
+): Promise<Float32Array> {
+  if (!isPairSafe) {
+    const maxima = await absMax(tensor, axis, kernel);
+    return maxima.map((magnitude) => chooseSymmetricScale(magnitude, LIMIT, scaleType));
+  }
+  const { maxima, pairSums } = await magnitudes(tensor, axis, kernel);
+  return maxima.map((magnitude, index) => choosePairSafeScale(magnitude, pairSums[index]!));
+}
+
 /** Returns the largest magnitude in each index of `axis` of a weight matrix. Reads it block by block. */
 export async function absMax(
   tensor: Tensor,
   axis: number,
   kernel: WeightKernel,
 ): Promise<Float32Array> {
-  const [rowCount] = tensor.dims as readonly [number, number];
   const maxima = new Float32Array(tensor.dims[axis]!);
-  for await (const block of readRowBlocks(tensor, 0, rowCount)) {
-    const found = axis === 1 ? await kernel.absMaxColumns(block) : await kernel.absMaxRows(block);
-    const first = axis === 1 ? 0 : block.firstRow;
-    found.forEach((magnitude, index) => {
-      if (magnitude > maxima[first + index]!) maxima[first + index] = magnitude;
-    });
+  for await (const block of readRowBlocks(tensor, 0, tensor.dims[0]!)) {
+    await foldInto(maxima, axis, block, (rows) =>
+      axis === 1 ? kernel.absMaxColumns(rows) : kernel.absMaxRows(rows),
+    );
   }
   return maxima;
+}
+
+/** Returns the same with the largest sums of pairs, in one reading. */
+async function magnitudes(
+  tensor: Tensor,
+  axis: number,
+  kernel: WeightKernel,
+): Promise<{ readonly maxima: Float32Array; readonly pairSums: Float32Array }> {
+  const maxima = new Float32Array(tensor.dims[axis]!);
+  const pairSums = new Float32Array(tensor.dims[axis]!);
+  const byColumn = axis === 1;
+  for await (const block of readRowBlocks(tensor, 0, tensor.dims[0]!, 2)) {
+    await foldInto(maxima, axis, block, (rows) =>
+      byColumn ? kernel.absMaxColumns(rows) : kernel.absMaxRows(rows),
+    );
+    await foldInto(pairSums, axis, block, (rows) =>
+      byColumn ? kernel.pairSumColumns(rows) : kernel.pairSumRows(rows),
+    );
+  }
+  return { maxima, pairSums };
+}
+
+async function foldInto(
+  maxima: Float32Array,
+  axis: number,
+  block: PlacedBlock,
+  measure: (block: WeightBlock) => Promise<Float32Array>,
+): Promise<void> {
+  const measured = await measure(block);
+  const first = axis === 1 ? 0 : block.firstRow;
+  foldMaxima(maxima.subarray(first, first + measured.length), measured);
 }
 
 /** A {@link WeightBlock} that says where it lies. */

@@ -1,7 +1,7 @@
 import { editGraph, nameMaker, nodeNameMaker } from '../ir/edit.ts';
 import { indexUses } from '../ir/index-uses.ts';
 import type { Graph, Node, ValueInfo } from '../ir/model.ts';
-import { inlineTensor, type Tensor } from '../ir/tensor.ts';
+import type { Tensor } from '../ir/tensor.ts';
 
 /** Changes to one graph, gathered layer by layer and made at once. */
 export interface Rewrite {
@@ -39,18 +39,6 @@ export function insertBefore(rewrite: Rewrite, node: Node, nodes: readonly Node[
 export function addConstant(rewrite: Rewrite, tensor: Tensor): string {
   const name = rewrite.freshName(tensor.name);
   rewrite.added.set(name, { ...tensor, name });
-  return name;
-}
-
-/**
- * Returns the name of a zero point of zeros, one per channel, shared by all layers as wide:
- * onnxruntime fuses a quantized Gemm and a transposed weight only when it is spelled out.
- */
-export function zeroPoints(rewrite: Rewrite, channels: number): string {
-  const name = `quantized_weight_zero_point_${channels}`;
-  if (!rewrite.added.has(name)) {
-    rewrite.added.set(name, inlineTensor(name, 'int8', [channels], new Uint8Array(channels)));
-  }
   return name;
 }
 

@@ -7,7 +7,13 @@ import type { WeightKernel } from '../numerics/weight-kernel.ts';
 import type { QuantizeBlocks } from './blocked-weight.ts';
 import type { Lowering } from './lowering.ts';
 import type { PlannedActivation } from './quantization-plan.ts';
-import { type QuantizedWeight, quantizeWeight, transposedSource } from './quantized-weight.ts';
+import {
+  gridKey,
+  offsetBinary,
+  type QuantizedWeight,
+  quantizeWeight,
+  transposedSource,
+} from './quantized-weight.ts';
 import { addConstant, insertBefore, type Rewrite } from './rewrite.ts';
 
 /** What the writers of one model share. */
@@ -25,6 +31,8 @@ export interface WriteContext {
     string,
     { readonly integers: string; readonly scale: string; readonly zeroPoint: string }
   >;
+  /** Constants that are multiplied by INT8 activations; all their readers share one form. */
+  readonly integerProducts: ReadonlySet<string>;
   /** INT8 weights by constant and layout: tied layers share the bytes. */
   readonly weights: Map<string, StoredWeight>;
   /** The same for weights in blocks. */
@@ -42,6 +50,8 @@ export interface StoredBlocks {
 /** An INT8 constant in the graph. */
 export interface StoredWeight {
   readonly initializer: string;
+  /** uint8 integers have 128 for zero, int8 ones 0. */
+  readonly dataType: 'int8' | 'uint8';
   readonly quantized: QuantizedWeight;
 }
 
@@ -79,22 +89,44 @@ export function storeWeight(
   float: ScaleType,
   transposed = false,
 ): StoredWeight {
-  const { rewrite, lowering, kernel, weights } = context;
-  const scaleType = scaleTypeFor(lowering, float);
-  const key = `${initializer}|${axis}|${scaleType}|${transposed}`;
+  const { rewrite, lowering, kernel, weights, integerProducts } = context;
+  const form = integerProducts.has(initializer) ? lowering.productWeights : 'full';
+  const grid = {
+    scaleType: scaleTypeFor(lowering, float),
+    isPairSafe: form === 'pair-safe',
+  };
+  const key = `${initializer}|${axis}|${gridKey(grid)}|${transposed}`;
   const known = weights.get(key);
   if (known !== undefined) return known;
-  const quantized = quantizeWeight(tensor, axis, scaleType, kernel);
+  const quantized = quantizeWeight(tensor, axis, grid, kernel);
   const [rows, columns] = tensor.dims as readonly [number, number];
-  const source = transposed ? transposedSource(quantized.values, rows, columns) : quantized.values;
+  const turned = transposed ? transposedSource(quantized.values, rows, columns) : quantized.values;
+  const dataType = form === 'full-uint8' ? 'uint8' : 'int8';
+  const source = dataType === 'uint8' ? offsetBinary(turned) : turned;
   const dims = transposed ? [columns, rows] : [rows, columns];
   const name = `${initializer}_quantized`;
   const stored = {
-    initializer: addConstant(rewrite, { name, dataType: 'int8', dims, source }),
+    initializer: addConstant(rewrite, { name, dataType, dims, source }),
+    dataType,
     quantized,
-  };
+  } as const;
   weights.set(key, stored);
   return stored;
+}
+
+/**
+ * Adds the zero points of an INT8 weight, one per channel, and returns their name. onnxruntime fuses a
+ * quantized Gemm and a transposed weight only when they are spelled out, and its
+ * `session.x64quantprecision` loads no model in which two layers share them.
+ */
+export function addZeroPoints(
+  { rewrite }: WriteContext,
+  initializer: string,
+  { dataType, quantized }: StoredWeight,
+): string {
+  const bytes = new Uint8Array(quantized.channels).fill(dataType === 'uint8' ? 128 : 0);
+  const name = `${initializer}_zero_point`;
+  return addConstant(rewrite, inlineTensor(name, dataType, [quantized.channels], bytes));
 }
 
 /** Returns the dequantized form of `value`, whose QuantizeLinear pair stands before its first reader. */

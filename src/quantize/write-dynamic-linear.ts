@@ -3,8 +3,8 @@ import { dataTypeCode } from '../ir/data-type.ts';
 import type { Node } from '../ir/model.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
 import { scaleSource } from './quantized-weight.ts';
-import { addConstant, insertBefore, zeroPoints } from './rewrite.ts';
-import { makeNode, storeWeight, type WriteContext } from './write-context.ts';
+import { addConstant, insertBefore } from './rewrite.ts';
+import { addZeroPoints, makeNode, storeWeight, type WriteContext } from './write-context.ts';
 
 /** Outputs of a DynamicQuantizeLinear. */
 interface DynamicInput {
@@ -46,7 +46,7 @@ export function writeDynamicLinear(context: WriteContext, layer: LinearLayer): v
       name: context.nodeNames.get(name) ?? node.name,
       opType: 'MatMulInteger',
       attributes: attributes({}),
-      inputs: [...integerInputs, zeroPoints(rewrite, channels)],
+      inputs: [...integerInputs, addZeroPoints(context, initializer, stored)],
       outputs: [sum],
     },
     makeNode('Cast', [sum], widened, { to: BigInt(dataTypeCode('float32')) }),

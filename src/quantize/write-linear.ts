@@ -5,8 +5,14 @@ import type { LinearLayer } from '../passes/linear-layer.ts';
 import { typeAfter } from './layer-limits.ts';
 import type { LinearForm, PlannedActivation } from './quantization-plan.ts';
 import { scaleSource } from './quantized-weight.ts';
-import { addConstant, zeroPoints } from './rewrite.ts';
-import { makeNode, quantizedInput, storeWeight, type WriteContext } from './write-context.ts';
+import { addConstant } from './rewrite.ts';
+import {
+  addZeroPoints,
+  makeNode,
+  quantizedInput,
+  storeWeight,
+  type WriteContext,
+} from './write-context.ts';
 
 /**
  * Writes one layer: its INT8 weight, its quantized input where there is one, and the product, whose
@@ -53,7 +59,7 @@ function dequantizeWeight(
     dims: [stored.quantized.channels],
     source: scaleSource(stored.quantized, float),
   });
-  const zeros = zeroPoints(rewrite, stored.quantized.channels);
+  const zeros = addZeroPoints(context, initializer, stored);
   const output = rewrite.freshName(`${initializer}_dequantized`);
   const axis = BigInt(stores ? 1 : outputAxis);
   const inputs = [stored.initializer, scales, zeros];

@@ -8,7 +8,7 @@ import {
   type WeightBlock,
   type WeightKernel,
 } from '../numerics/weight-kernel.ts';
-import type { WeightResult, WeightTask } from './weight-worker.ts';
+import type { MagnitudeTask, WeightResult, WeightTask } from './weight-worker.ts';
 
 /** A {@link WeightKernel} with threads, which must be closed. */
 export interface WeightWorkerPool extends WeightKernel {
@@ -73,32 +73,42 @@ export function createWeightWorkerPool(options: WeightWorkerOptions = {}): Weigh
     });
     into.set(integers);
   };
+  const magnitudes = async (kind: MagnitudeTask, block: WeightBlock): Promise<Float32Array> => {
+    if (isSmall(block)) return local[kind](block);
+    const results = await runAll(block, (part) => ({ kind, block: part }));
+    const parts = results.map(({ maxima }) => maxima!);
+    const isByRow = kind === 'absMaxRows' || kind === 'pairSumRows';
+    return isByRow ? concatenate(parts, block.rowCount) : foldAll(parts, block.columnCount);
+  };
 
   return {
     input,
-    absMaxRows: async (block) => {
-      if (isSmall(block)) return local.absMaxRows(block);
-      const maxima = new Float32Array(block.rowCount);
-      let done = 0;
-      for (const part of await runAll(block, (rows) => ({ kind: 'absMaxRows', block: rows }))) {
-        maxima.set(part.maxima!, done);
-        done += part.maxima!.length;
-      }
-      return maxima;
-    },
-    absMaxColumns: async (block) => {
-      if (isSmall(block)) return local.absMaxColumns(block);
-      const maxima = new Float32Array(block.columnCount);
-      const parts = await runAll(block, (rows) => ({ kind: 'absMaxColumns', block: rows }));
-      for (const part of parts) foldMaxima(maxima, part.maxima!);
-      return maxima;
-    },
+    absMaxRows: (block) => magnitudes('absMaxRows', block),
+    absMaxColumns: (block) => magnitudes('absMaxColumns', block),
+    pairSumRows: (block) => magnitudes('pairSumRows', block),
+    pairSumColumns: (block) => magnitudes('pairSumColumns', block),
     quantizeRows: (...work) => quantizeWith('quantizeRows', ...work),
     quantizeColumns: (...work) => quantizeWith('quantizeColumns', ...work),
     close: async () => {
       await Promise.all(threads.map((thread) => thread.stop()));
     },
   };
+}
+
+function concatenate(parts: readonly Float32Array[], length: number): Float32Array {
+  const whole = new Float32Array(length);
+  let done = 0;
+  for (const part of parts) {
+    whole.set(part, done);
+    done += part.length;
+  }
+  return whole;
+}
+
+function foldAll(parts: readonly Float32Array[], length: number): Float32Array {
+  const maxima = new Float32Array(length);
+  for (const part of parts) foldMaxima(maxima, part);
+  return maxima;
 }
 
 interface Thread {
@@ -149,14 +159,15 @@ function growingBuffer(): (byteLength: number) => Uint8Array {
   };
 }
 
-/** Cuts a block into at most `count` parts of about equal rows. */
+/** Cuts a block into at most `count` parts of about equal, even numbers of rows, so that no pair is cut. */
 function splitRows(block: WeightBlock, count: number): readonly WeightBlock[] {
   const { rowCount, bytes } = block;
-  const parts = Math.min(count, Math.max(rowCount, 1));
+  const pairs = Math.ceil(rowCount / 2);
+  const parts = Math.min(count, Math.max(pairs, 1));
   const rowBytes = rowCount === 0 ? 0 : bytes.length / rowCount;
   return Array.from({ length: parts }, (_, index) => {
-    const first = Math.floor((rowCount * index) / parts);
-    const end = Math.floor((rowCount * (index + 1)) / parts);
+    const first = 2 * Math.floor((pairs * index) / parts);
+    const end = Math.min(rowCount, 2 * Math.floor((pairs * (index + 1)) / parts));
     return {
       ...block,
       rowCount: end - first,

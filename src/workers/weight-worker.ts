@@ -5,9 +5,12 @@
 import { parentPort } from 'node:worker_threads';
 import { createWeightKernel, type WeightBlock } from '../numerics/weight-kernel.ts';
 
+/** Work that gives a number per channel. */
+export type MagnitudeTask = 'absMaxRows' | 'absMaxColumns' | 'pairSumRows' | 'pairSumColumns';
+
 /** A piece of work: which rows, and where scales come from and results go. */
 export interface WeightTask {
-  readonly kind: 'absMaxRows' | 'absMaxColumns' | 'quantizeRows' | 'quantizeColumns';
+  readonly kind: MagnitudeTask | 'quantizeRows' | 'quantizeColumns';
   readonly block: WeightBlock;
   /** For quantize tasks: scales of these rows, or of all columns. */
   readonly scales?: Float32Array;
@@ -16,7 +19,7 @@ export interface WeightTask {
   readonly into?: Int8Array;
 }
 
-/** Maxima, for absMax tasks, or the message of an error. */
+/** Maxima, for magnitude tasks, or the message of an error. */
 export interface WeightResult {
   readonly maxima?: Float32Array;
   readonly refused?: string;
@@ -26,7 +29,7 @@ const kernel = createWeightKernel();
 
 async function compute(task: WeightTask): Promise<Float32Array | undefined> {
   const { kind, block, scales, limit, into } = task;
-  if (kind === 'absMaxRows' || kind === 'absMaxColumns') return kernel[kind](block);
+  if (kind !== 'quantizeRows' && kind !== 'quantizeColumns') return kernel[kind](block);
   await kernel[kind](block, scales!, limit!, into!);
   return undefined;
 }

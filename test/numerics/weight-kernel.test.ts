@@ -87,6 +87,36 @@ function maximaOf({ block, values }: Case): { rows: Float32Array; columns: Float
   return { rows, columns };
 }
 
+/** Largest |a + b| of pairs of neighbours in a row, and of rows 2k and 2k + 1 in a column. */
+function pairSumsOf({ block, values }: Case): { rows: Float32Array; columns: Float32Array } {
+  const { rowCount, columnCount } = block;
+  const rows = new Float32Array(rowCount);
+  const columns = new Float32Array(columnCount);
+  const at = (row: number, column: number): number => values[row * columnCount + column]!;
+  for (let row = 0; row < rowCount; row++) {
+    for (let column = 0; column < columnCount; column++) {
+      if (column % 2 === 0 && column + 1 < columnCount) {
+        const sum = Math.fround(at(row, column) + at(row, column + 1));
+        rows[row] = Math.max(rows[row]!, Math.abs(sum));
+      }
+      if (row % 2 === 0 && row + 1 < rowCount) {
+        const sum = Math.fround(at(row, column) + at(row + 1, column));
+        columns[column] = Math.max(columns[column]!, Math.abs(sum));
+      }
+    }
+  }
+  return { rows, columns };
+}
+
+async function expectMagnitudes(item: Case): Promise<void> {
+  const maxima = maximaOf(item);
+  expect(await kernel.absMaxRows(item.block)).toEqual(maxima.rows);
+  expect(await kernel.absMaxColumns(item.block)).toEqual(maxima.columns);
+  const sums = pairSumsOf(item);
+  expect(await kernel.pairSumRows(item.block)).toEqual(sums.rows);
+  expect(await kernel.pairSumColumns(item.block)).toEqual(sums.columns);
+}
+
 const FINITE_PATTERNS = Uint16Array.from({ length: 65536 }, (_, bits) => bits).filter(
   (bits) => (bits & 0x7c00) !== 0x7c00,
 );
@@ -115,9 +145,7 @@ describe('The weight kernel', () => {
         fc.asyncProperty(shape, shape, fc.nat(), async (rowCount, columnCount, seed) => {
           const item = randomCase(dataType, rowCount, columnCount, seed);
           await expectEqualToFormula(item, seed);
-          const maxima = maximaOf(item);
-          expect(await kernel.absMaxRows(item.block)).toEqual(maxima.rows);
-          expect(await kernel.absMaxColumns(item.block)).toEqual(maxima.columns);
+          await expectMagnitudes(item);
         }),
         { numRuns: 60 },
       );
@@ -134,9 +162,7 @@ describe('The weight kernel', () => {
     async (dataType, rows, columns) => {
       const item = randomCase(dataType, rows, columns, 5);
       await expectEqualToFormula(item, 6);
-      const maxima = maximaOf(item);
-      expect(await kernel.absMaxRows(item.block)).toEqual(maxima.rows);
-      expect(await kernel.absMaxColumns(item.block)).toEqual(maxima.columns);
+      await expectMagnitudes(item);
     },
   );
 
@@ -147,8 +173,7 @@ describe('The weight kernel', () => {
       bytes.set(item.block.bytes);
       const own = { block: { ...item.block, bytes }, values: item.values };
       await expectEqualToFormula(own, 9);
-      expect(await kernel.absMaxRows(own.block)).toEqual(maximaOf(item).rows);
-      expect(await kernel.absMaxColumns(own.block)).toEqual(maximaOf(item).columns);
+      await expectMagnitudes(own);
     }
   });
 
@@ -195,6 +220,15 @@ describe('The weight kernel', () => {
       await expect(kernel.absMaxRows(block)).rejects.toThrow(UnsupportedError);
       await expect(kernel.absMaxColumns(block)).rejects.toThrow('in column 1');
     }
+  });
+
+  test('adds pairs with their signs: neighbours in a row, rows 2k and 2k + 1 in a column.', async () => {
+    const { block } = float32Case(3, 3, Float32Array.of(3, 4, 9, -5, 2, -9, 8, -8, 1));
+    expect([...(await kernel.pairSumRows(block))]).toEqual([7, 3, 0]);
+    expect([...(await kernel.pairSumColumns(block))]).toEqual([2, 6, 0]);
+    await expect(kernel.pairSumColumns({ ...block, firstRow: 1 })).rejects.toThrow(
+      'w: a block starts inside a pair of rows (got row 1)',
+    );
   });
 
   test('refuses blocks, scales and outputs of the wrong size.', async () => {

@@ -7,6 +7,10 @@ export interface KernelExports {
   abs_max_f32(from: number, count: number, bits: number): number;
   fold_abs_max_f16(from: number, count: number, maxima: number): void;
   fold_abs_max_f32(from: number, count: number, maxima: number): void;
+  pair_sum_f16(from: number, count: number, sum: number): number;
+  pair_sum_f32(from: number, count: number, sum: number): number;
+  fold_pair_sum_f16(from: number, next: number, count: number, sums: number): void;
+  fold_pair_sum_f32(from: number, next: number, count: number, sums: number): void;
   quantize_row_f16(from: number, to: number, count: number, scale: number, limit: number): void;
   quantize_row_f32(from: number, to: number, count: number, scale: number, limit: number): void;
   quantize_columns_f16(

@@ -6,8 +6,8 @@
 ;;
 ;; The vector loops handle 16, 8 or 4 values at a time and may pass the end of the row by up to 15.
 ;; What they read there is whatever follows; what they write there is overwritten by the next
-;; row or lies in the slack behind the last. Only abs_max_* keep to the row, since their result
-;; would show the difference.
+;; row or lies in the slack behind the last. Only abs_max_* and pair_sum_* keep to the row, since their
+;; result would show the difference.
 ;;
 ;; Widening float16 (exact for zero, subnormal and normal numbers; NaN and infinity are refused before):
 ;; sign-extend to 32 bits, shift left by 13, keep sign, exponent and fraction, multiply by 2^112.
@@ -103,6 +103,116 @@
             (v128.and (v128.load align=4 (local.get $from)) (i32x4.splat (i32.const 0x7fffffff)))))
         (local.set $from (i32.add (local.get $from) (i32.const 16)))
         (local.set $maxima (i32.add (local.get $maxima) (i32.const 16)))
+        (br $vectors))))
+
+  ;; Largest |row[2k] + row[2k + 1]| of float16 values; the row is finite. A last value without a
+  ;; neighbour is left out: abs_max_* has it.
+  (func (export "pair_sum_f16") (param $from i32) (param $count i32) (param $sum f32) (result f32)
+    (local $end i32) (local $vector_end i32) (local $max v128) (local $a v128) (local $b v128)
+    (local $kept_bits v128) (local $rebias v128)
+    (local.set $kept_bits (i32x4.splat (i32.const 0x8fffe000)))
+    (local.set $rebias (f32x4.splat (f32.const 0x1p112)))
+    (local.set $end
+      (i32.add (local.get $from) (i32.shl (i32.and (local.get $count) (i32.const -2)) (i32.const 1))))
+    (local.set $vector_end (i32.sub (local.get $end) (i32.const 15)))
+    (local.set $max (f32x4.splat (local.get $sum)))
+    (block $vectors_done
+      (loop $vectors
+        (br_if $vectors_done (i32.ge_s (local.get $from) (local.get $vector_end)))
+        (local.set $a (i32x4.shl (v128.load16x4_s align=2 (local.get $from)) (i32.const 13)))
+        (local.set $b (i32x4.shl (v128.load16x4_s offset=8 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $a (f32x4.mul (v128.and (local.get $a) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $b (f32x4.mul (v128.and (local.get $b) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $max (f32x4.pmax (local.get $max) (f32x4.abs (f32x4.add
+          (i8x16.shuffle 0 1 2 3 8 9 10 11 16 17 18 19 24 25 26 27 (local.get $a) (local.get $b))
+          (i8x16.shuffle 4 5 6 7 12 13 14 15 20 21 22 23 28 29 30 31 (local.get $a) (local.get $b))))))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (br $vectors)))
+    (block $pairs_done
+      (loop $pairs
+        (br_if $pairs_done (i32.ge_u (local.get $from) (local.get $end)))
+        ;; A pair and two zeros, whose sum is no larger than any maximum.
+        (local.set $a (i32x4.shl
+          (i32x4.extend_low_i16x8_s (v128.load32_zero align=2 (local.get $from))) (i32.const 13)))
+        (local.set $a (f32x4.mul (v128.and (local.get $a) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $max (f32x4.pmax (local.get $max) (f32x4.abs (f32x4.add (local.get $a)
+          (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $a) (local.get $a))))))
+        (local.set $from (i32.add (local.get $from) (i32.const 4)))
+        (br $pairs)))
+    (local.set $max (f32x4.pmax (local.get $max)
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $max) (local.get $max))))
+    (f32.max (f32x4.extract_lane 0 (local.get $max)) (f32x4.extract_lane 1 (local.get $max))))
+
+  ;; The same for float32.
+  (func (export "pair_sum_f32") (param $from i32) (param $count i32) (param $sum f32) (result f32)
+    (local $end i32) (local $vector_end i32) (local $max v128) (local $a v128) (local $b v128)
+    (local.set $end
+      (i32.add (local.get $from) (i32.shl (i32.and (local.get $count) (i32.const -2)) (i32.const 2))))
+    (local.set $vector_end (i32.sub (local.get $end) (i32.const 31)))
+    (local.set $max (f32x4.splat (local.get $sum)))
+    (block $vectors_done
+      (loop $vectors
+        (br_if $vectors_done (i32.ge_s (local.get $from) (local.get $vector_end)))
+        (local.set $a (v128.load align=4 (local.get $from)))
+        (local.set $b (v128.load offset=16 align=4 (local.get $from)))
+        (local.set $max (f32x4.pmax (local.get $max) (f32x4.abs (f32x4.add
+          (i8x16.shuffle 0 1 2 3 8 9 10 11 16 17 18 19 24 25 26 27 (local.get $a) (local.get $b))
+          (i8x16.shuffle 4 5 6 7 12 13 14 15 20 21 22 23 28 29 30 31 (local.get $a) (local.get $b))))))
+        (local.set $from (i32.add (local.get $from) (i32.const 32)))
+        (br $vectors)))
+    (block $pairs_done
+      (loop $pairs
+        (br_if $pairs_done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $max (f32x4.pmax (local.get $max) (f32x4.abs (f32x4.splat
+          (f32.add (f32.load (local.get $from)) (f32.load offset=4 (local.get $from)))))))
+        (local.set $from (i32.add (local.get $from) (i32.const 8)))
+        (br $pairs)))
+    (local.set $max (f32x4.pmax (local.get $max)
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $max) (local.get $max))))
+    (f32.max (f32x4.extract_lane 0 (local.get $max)) (f32x4.extract_lane 1 (local.get $max))))
+
+  ;; sums[i] = max(sums[i], |row[i] + next[i]|) for two float16 rows; `sums` are float32.
+  (func (export "fold_pair_sum_f16")
+    (param $from i32) (param $next i32) (param $count i32) (param $sums i32)
+    (local $end i32) (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local $kept_bits v128) (local $rebias v128)
+    (local.set $kept_bits (i32x4.splat (i32.const 0x8fffe000)))
+    (local.set $rebias (f32x4.splat (f32.const 0x1p112)))
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 1))))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (local.set $a (i32x4.shl (v128.load16x4_s align=2 (local.get $from)) (i32.const 13)))
+        (local.set $b (i32x4.shl (v128.load16x4_s offset=8 align=2 (local.get $from)) (i32.const 13)))
+        (local.set $c (i32x4.shl (v128.load16x4_s align=2 (local.get $next)) (i32.const 13)))
+        (local.set $d (i32x4.shl (v128.load16x4_s offset=8 align=2 (local.get $next)) (i32.const 13)))
+        (local.set $a (f32x4.mul (v128.and (local.get $a) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $b (f32x4.mul (v128.and (local.get $b) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $c (f32x4.mul (v128.and (local.get $c) (local.get $kept_bits)) (local.get $rebias)))
+        (local.set $d (f32x4.mul (v128.and (local.get $d) (local.get $kept_bits)) (local.get $rebias)))
+        (v128.store (local.get $sums) (f32x4.pmax (v128.load (local.get $sums))
+          (f32x4.abs (f32x4.add (local.get $a) (local.get $c)))))
+        (v128.store offset=16 (local.get $sums) (f32x4.pmax (v128.load offset=16 (local.get $sums))
+          (f32x4.abs (f32x4.add (local.get $b) (local.get $d)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (local.set $next (i32.add (local.get $next) (i32.const 16)))
+        (local.set $sums (i32.add (local.get $sums) (i32.const 32)))
+        (br $vectors))))
+
+  ;; The same for float32.
+  (func (export "fold_pair_sum_f32")
+    (param $from i32) (param $next i32) (param $count i32) (param $sums i32)
+    (local $end i32)
+    (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 2))))
+    (block $done
+      (loop $vectors
+        (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
+        (v128.store (local.get $sums) (f32x4.pmax (v128.load (local.get $sums))
+          (f32x4.abs (f32x4.add
+            (v128.load align=4 (local.get $from)) (v128.load align=4 (local.get $next))))))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (local.set $next (i32.add (local.get $next) (i32.const 16)))
+        (local.set $sums (i32.add (local.get $sums) (i32.const 16)))
         (br $vectors))))
 
   ;; to[i] = clamp(round(row[i] / scale), -limit, limit) for float16; `limit` is 127 at most.
