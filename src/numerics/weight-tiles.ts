@@ -30,11 +30,14 @@ export interface Tile {
 
 /** Columns of a tile at most: their scales or maxima fill the start of the memory. */
 export const TILE_COLUMNS = 16384;
+/** Bytes of a tile at most. */
 export const TILE_BYTES = 2 ** 18;
 /** Loops may pass the end of a row by 15 values. */
 export const SLACK = 64;
 const TILE = TILE_COLUMNS * 4 + SLACK;
+/** Where quantized tiles go, in bytes. */
 export const OUTPUT = TILE + TILE_BYTES + SLACK;
+/** Where blocks that a caller read into the kernel's own memory lie, in bytes. */
 export const INPUT = OUTPUT + TILE_BYTES / 2 + SLACK;
 
 /**
