@@ -1,50 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { lintQdq } from '../../src/formats/tensorrt/lint-qdq.ts';
 import { toFloat32ScaleTwin } from '../../src/formats/tensorrt/write.ts';
-import { type Model, opsetVersion } from '../../src/ir/model.ts';
-import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
-import { findLinears } from '../../src/passes/find-linears.ts';
-import { runPasses } from '../../src/passes/pass.ts';
+import { opsetVersion } from '../../src/ir/model.ts';
 import { applyQuantization } from '../../src/quantize/apply.ts';
 import { auditFusion } from '../../src/quantize/audit-fusion.ts';
 import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../src/quantize/lowering.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
-import type { QuantizationPlan } from '../../src/quantize/quantization-plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
-import {
-  agreement,
-  cosine,
-  type Feeds,
-  fixture,
-  imageFeeds,
-  observeRanges,
-  runModel,
-  textFeeds,
-} from './run-model.ts';
-
-const exports = [
-  { name: 'glm-nano/dynamo-opset18', layers: 37, classes: 256 },
-  { name: 'glm-nano/torchscript', layers: 37, classes: 256 },
-  { name: 'glm-nano/optimum', layers: 37, classes: 256 },
-  { name: 'glm-nano/genai', layers: 31, classes: 256 },
-  { name: 'vit-fashion/dynamo-opset18', layers: 18, classes: 10 },
-  { name: 'vit-fashion/torchscript-opset14', layers: 18, classes: 10 },
-  { name: 'vit-fashion/optimum', layers: 18, classes: 10 },
-];
-
-function feeds(model: Model, name: string, use: 'calibrate' | 'check'): Feeds[] {
-  const isCheck = use === 'check';
-  return name.startsWith('vit')
-    ? imageFeeds(model, isCheck ? 'test.npz' : 'calib.npz', 32)
-    : textFeeds(model, isCheck ? 'heldout.txt' : 'calib.txt', 2, 128);
-}
-
-async function planFor(source: Model, name: string, recipe: string): Promise<QuantizationPlan> {
-  const twin = runPasses(source, [convertToFloat32]);
-  const inputs = findLinears(twin).map(({ input }) => input);
-  const ranges = await observeRanges(twin, feeds(twin, name, 'calibrate'), inputs);
-  return planQuantization(source, builtInRecipe(recipe), ranges);
-}
+import { exports, feeds, planFor } from './fixture-plans.ts';
+import { agreement, cosine, fixture, runModel } from './run-model.ts';
 
 describe.each(exports)('the real export $name', ({ name, layers, classes }) => {
   it('becomes W8A8 with every planned layer fused and the answers kept', async () => {

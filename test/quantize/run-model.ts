@@ -24,8 +24,15 @@ export function fixture(path: string): Promise<Model> {
   return openModel(join(repository, 'fixtures', path, 'model.onnx'));
 }
 
-/** Saves, loads and runs a model with all optimisations of onnxruntime's CPU provider. */
-export async function runModel(model: Model, feeds: readonly Feeds[]): Promise<Result> {
+/**
+ * Saves, loads and runs a model with all optimisations of onnxruntime's CPU provider; `settings` are
+ * session config entries without `session.`.
+ */
+export async function runModel(
+  model: Model,
+  feeds: readonly Feeds[],
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'autoglm-quantize-'));
   try {
     const files = await saveModel(model, join(folder, 'model.onnx'));
@@ -35,6 +42,7 @@ export async function runModel(model: Model, feeds: readonly Feeds[]): Promise<R
       graphOptimizationLevel: 'all',
       intraOpNumThreads: 1,
       logSeverityLevel: 3,
+      extra: { session: settings },
     });
     const rows: Record<string, OrtTensor>[] = [];
     for (const feed of feeds) rows.push((await session.run(feed)) as Record<string, OrtTensor>);

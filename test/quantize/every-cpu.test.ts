@@ -1,0 +1,34 @@
+/**
+ * What an artifact computes must not depend on the CPU. onnxruntime's own exact mode
+ * (`session.x64quantprecision`: uint8 x uint8 in 32 bits) stands in for every other kind: where this CPU
+ * saturates, the two would differ; where it does not, the scan proves that none does.
+ */
+import { describe, expect, it } from 'vitest';
+import { applyQuantization } from '../../src/quantize/apply.ts';
+import { SAFE_PAIR, scanSaturation } from '../../src/quantize/scan-saturation.ts';
+import { exports, feeds, planFor } from './fixture-plans.ts';
+import { fixture, runModel } from './run-model.ts';
+
+const EXACT = { x64quantprecision: '1' };
+
+describe.each(exports)('the artifact of $name', ({ name }) => {
+  it.each(['w8a8', 'w8a8-full', 'w8a8-dynamic'])(
+    'by %s has no pair that saturates, and the logits of exact arithmetic bit for bit',
+    async (recipe) => {
+      const source = await fixture(name);
+      const plan = await planFor(source, name, recipe);
+      const artifact = applyQuantization(source, plan);
+      const { products, notScanned } = await scanSaturation(artifact);
+      const integerLayers = plan.layers.filter(({ scheme }) => /^w8a8/.test(scheme));
+      expect(products).toHaveLength(integerLayers.length);
+      expect(notScanned).toEqual([]);
+      expect(Math.max(...products.map(({ worstPair }) => worstPair))).toBeLessThanOrEqual(
+        SAFE_PAIR,
+      );
+      const [input] = feeds(artifact, name, 'check');
+      const here = await runModel(artifact, [input!]);
+      const exact = await runModel(artifact, [input!], EXACT);
+      expect(exact.outputs.get('logits')).toEqual(here.outputs.get('logits'));
+    },
+  );
+});
