@@ -12,8 +12,9 @@ import type {
   OpenObserver,
 } from './activation-observer.ts';
 import { cutModel, type ModelPart } from './cut-model.ts';
+import { type FeedHints, type FeedInput, feedInputs } from './feed-input.ts';
 import { gramModel } from './gram-model.ts';
-import { type FeedHints, type FeedInput, feedInputs, makeFeeds } from './make-feeds.ts';
+import { makeFeeds } from './make-feeds.ts';
 import { observerSession } from './observer-session.ts';
 import { prepareAhead } from './prepare-ahead.ts';
 import type { Dataset } from './sample.ts';

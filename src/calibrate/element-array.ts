@@ -1,5 +1,6 @@
 import { UnsupportedError } from '../errors.ts';
 import type { KnownDataType } from '../ir/data-type.ts';
+import { elementCount } from '../ir/tensor.ts';
 import { float16ArrayToFloat32, float32ArrayToFloat16 } from '../numerics/float16.ts';
 import type { ElementArray, TensorValue } from '../runners/runner.ts';
 
@@ -35,6 +36,28 @@ export function elementsFromBytes(dataType: KnownDataType, bytes: Uint8Array): E
 export function zeros(dataType: KnownDataType, length: number): ElementArray {
   const array = arrayType(dataType);
   return new array(new ArrayBuffer(length * array.BYTES_PER_ELEMENT), 0, length);
+}
+
+/** Returns a tensor of zeros or ones (false or true) of the type. */
+export function filledValue(
+  dataType: KnownDataType,
+  dims: readonly number[],
+  value: 0 | 1,
+): TensorValue {
+  const data = zeros(dataType, elementCount(dims));
+  if (value === 1) {
+    const bit: TensorValue = { dataType: 'uint8', dims: [1], data: Uint8Array.of(1) };
+    const one = castValue(bit, dataType, dataType).data[0]!;
+    for (let index = 0; index < data.length; index++) data[index] = one;
+  }
+  return { dataType, dims, data };
+}
+
+/** Returns a tensor's elements `count` times over, one after the other. */
+export function repeated(data: ElementArray, count: number): ElementArray {
+  const all = new (data.constructor as typeof BigInt64Array)(data.length * count);
+  for (let at = 0; at < count; at++) all.set(data as BigInt64Array, at * data.length);
+  return all;
 }
 
 /**

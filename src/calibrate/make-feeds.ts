@@ -1,106 +1,72 @@
-import { UnsupportedError } from '../errors.ts';
-import type { KnownDataType } from '../ir/data-type.ts';
-import type { Dim, Graph } from '../ir/model.ts';
+import { UnsupportedError, UsageError } from '../errors.ts';
+import type { Dim } from '../ir/model.ts';
 import { elementCount } from '../ir/tensor.ts';
 import type { Feeds, TensorValue } from '../runners/runner.ts';
-import { castValue, zeros } from './element-array.ts';
+import { castValue, filledValue, repeated } from './element-array.ts';
+import { emptyCache } from './empty-cache.ts';
+import { describeDims, type FeedHints, type FeedInput } from './feed-input.ts';
+import { isAlias, isNamedEncoderCache, isPastDim, isTokenIds, roleOf } from './input-role.ts';
 import type { Sample } from './sample.ts';
 
-/** An input that a model wants fed. Inputs of a `Session` are of this shape, too. */
-export interface FeedInput {
-  readonly name: string;
-  readonly dataType: KnownDataType;
-  readonly dims: readonly Dim[];
-}
-
-/** Sizes that a graph may leave open and only its attributes or configuration tell. */
-export interface FeedHints {
-  /** Heads of an empty KV cache whose declared dims do not say. */
-  readonly kvHeads?: number;
-  readonly headDim?: number;
-}
-
-/** Returns the inputs of a graph that must be fed: those without an initializer of their name. */
-export function feedInputs(graph: Graph): readonly FeedInput[] {
-  return graph.inputs
-    .filter(({ name }) => !graph.initializers.has(name))
-    .map(({ name, type }) => {
-      if (type?.kind !== 'tensor' || type.shape === undefined) {
-        throw new UnsupportedError(
-          `input ${name}: it is no tensor of known rank, so nothing can be made for it. Declare its type and shape.`,
-        );
-      }
-      return { name, dataType: type.dataType as KnownDataType, dims: type.shape };
-    });
-}
-
 /**
- * Returns the feeds of one sample at batch size 1: its own arrays, cast to the declared types, and
- * what the graph wants besides: attention mask of ones (there is no padding), positions 0, 1, ...,
- * token types 0, empty KV caches, `use_cache_branch` false, `num_logits_to_keep` 0 (all). Arrays that
- * the graph does not declare (labels) are dropped. Throws {@link UnsupportedError} naming the first
- * input that cannot be made, or whose fixed dims the sample does not fit.
+ * Returns the feeds of one sample at its own batch size, or 1: its arrays, cast to the declared types,
+ * and what the graph wants besides: attention mask of ones (there is no padding), positions 0, 1, ...,
+ * token types 0, empty KV caches, `use_cache_branch` false, `num_logits_to_keep` 0 (all). Ids and
+ * images of one sample are repeated where the model fixes a batch. Arrays that the graph does not
+ * declare (labels) are dropped. Throws {@link UnsupportedError} naming the first input that cannot be
+ * made, or whose fixed dims the sample does not fit, {@link UsageError} for an id beyond its table.
  */
 export function makeFeeds(
   inputs: readonly FeedInput[],
   sample: Sample,
   hints: FeedHints = {},
 ): Feeds {
-  const given = matchValues(inputs, sample);
-  const length = sequenceLength(inputs, given);
-  const feeds = new Map<string, TensorValue>();
-  for (const input of inputs) {
-    const value = given.get(input.name);
-    const fed =
-      value !== undefined ? fitValue(input, value) : makeAbsent(input, length, hints, sample);
-    feeds.set(input.name, fed);
-  }
-  return feeds;
+  const given = new Map(
+    [...matchValues(inputs, sample)].map(([input, value]) => [input.name, fitValue(input, value)]),
+  );
+  const context = { extent: extentOf(inputs, given), hints, sample, inputs };
+  return new Map(
+    inputs.map((input): [string, TensorValue] => {
+      const fed = given.get(input.name) ?? makeAbsent(input, context);
+      requireRows(input, fed, sample);
+      return [input.name, fed];
+    }),
+  );
 }
 
-/** Other names for what a text or image sample calls `input_ids` and `pixel_values`. */
-const ALIASES: Readonly<Record<string, RegExp>> = {
-  input_ids: /^(decoder_)?(input_?ids|token_?ids|tokens|ids)$/i,
-  pixel_values: /^(pixel_values|images?|pixels)$/i,
-};
+/** Returns the sample with its arrays as they were fed: with their batch axis, repeated where it is fixed. */
+export function asFed(sample: Sample, feeds: Feeds): Sample {
+  const inputs = [...feeds.keys()];
+  const values = [...sample.values].map(([name, value]): [string, TensorValue] => {
+    const input = feeds.has(name) ? name : inputs.find((other) => isAlias(name, other));
+    return [name, (input !== undefined && feeds.get(input)) || value];
+  });
+  return { ...sample, values: new Map(values) };
+}
 
 /** Which array of the sample feeds which input: by name, else the one that is left on both sides. */
 function matchValues(
   inputs: readonly FeedInput[],
   sample: Sample,
-): ReadonlyMap<string, TensorValue> {
-  const given = new Map<string, TensorValue>();
+): ReadonlyMap<FeedInput, TensorValue> {
+  const given = new Map<FeedInput, TensorValue>();
   const rest = new Map(sample.values);
-  for (const { name } of inputs) {
-    const value = rest.get(name);
+  for (const input of inputs) {
+    const value = rest.get(input.name);
     if (value === undefined) continue;
-    given.set(name, value);
-    rest.delete(name);
+    given.set(input, value);
+    rest.delete(input.name);
   }
-  const open = inputs.filter((input) => !given.has(input.name));
+  const open = inputs.filter((input) => !given.has(input));
   for (const [name, value] of rest) {
-    const alias = open.find((input) => ALIASES[name]?.test(input.name));
-    if (alias !== undefined) given.set(alias.name, value);
+    const alias = open.find((input) => isAlias(name, input.name));
+    if (alias !== undefined) given.set(alias, value);
   }
-  const unmade = open.filter((input) => !given.has(input.name) && roleOf(input) === undefined);
+  const unmade = open.filter((input) => !given.has(input) && roleOf(input.name) === undefined);
   if (given.size === 0 && rest.size === 1 && unmade.length === 1) {
-    given.set(unmade[0]!.name, [...rest.values()][0]!);
+    given.set(unmade[0]!, [...rest.values()][0]!);
   }
   return given;
-}
-
-/** Length of the token axis: that of the ids or, for decoders behind an embedding, `inputs_embeds`. */
-function sequenceLength(
-  inputs: readonly FeedInput[],
-  given: ReadonlyMap<string, TensorValue>,
-): number | undefined {
-  for (const { name } of inputs) {
-    const dims = given.get(name)?.dims;
-    if (dims === undefined) continue;
-    if (ALIASES['input_ids']?.test(name)) return dims.at(-1);
-    if (/embeds/.test(name)) return dims.at(-2);
-  }
-  return undefined;
 }
 
 /** Gives a value the declared type and rank; a missing batch axis is added in front. */
@@ -109,70 +75,133 @@ function fitValue(input: FeedInput, value: TensorValue): TensorValue {
   let shape = value.dims;
   if (shape.length === dims.length - 1) shape = [1, ...shape];
   else if (shape.length === dims.length + 1 && shape[0] === 1) shape = shape.slice(1);
-  const fits =
-    shape.length === dims.length &&
-    dims.every((dim, axis) => typeof dim !== 'number' || dim < 0 || dim === shape[axis]);
-  if (!fits) {
-    const isText = ALIASES['input_ids']?.test(name) ?? false;
-    const fixed = dims.at(-1);
-    const cure =
-      isText && typeof fixed === 'number'
-        ? `Use --sequence-length ${fixed}.`
-        : 'Make the data set fit the model.';
-    throw new UnsupportedError(
-      `input ${name}: the sample does not fit (got ${describeDims(shape)}, expected ${describeDims(dims)}). ${cure}`,
-    );
+  const batch = dims[0];
+  const isOneOfMany =
+    shape[0] === 1 && typeof batch === 'number' && batch > 1 && isOneASample(input);
+  const wanted = isOneOfMany ? [batch, ...shape.slice(1)] : shape;
+  if (!fits(wanted, dims)) throw misfit(input, shape);
+  const cast = castValue({ ...value, dims: shape }, dataType, `input ${name}`);
+  return isOneOfMany ? { ...cast, dims: wanted, data: repeated(cast.data, batch) } : cast;
+}
+
+/** Says whether the first axis of an input is sure to count samples. */
+function isOneASample({ name, dims }: FeedInput): boolean {
+  const isRow = isTokenIds(name) || ['mask', 'token-types'].includes(roleOf(name) ?? '');
+  return isAlias('pixel_values', name) ? dims.length === 4 : isRow && dims.length === 2;
+}
+
+function fits(shape: readonly number[], dims: readonly Dim[]): boolean {
+  if (shape.length !== dims.length) return false;
+  return dims.every((dim, axis) => typeof dim !== 'number' || dim < 0 || dim === shape[axis]);
+}
+
+function misfit({ name, dims }: FeedInput, shape: readonly number[]): UnsupportedError {
+  const isLength =
+    isTokenIds(name) && typeof dims.at(-1) === 'number' && dims.at(-1) !== shape.at(-1);
+  const isBatch = shape.length === dims.length && fits(shape.slice(1), dims.slice(1));
+  const cure = isLength
+    ? `Use --sequence-length ${dims.at(-1)}.`
+    : isBatch
+      ? `The model takes ${dims[0]} at once: store rows of that shape, or export it with an open batch.`
+      : 'Make the data set fit the model.';
+  return new UnsupportedError(
+    `input ${name}: the sample does not fit (got ${describeDims(shape)}, expected ${describeDims(dims)}). ${cure}`,
+  );
+}
+
+/** Sizes of a sample that what is made for it must have. */
+interface Extent {
+  readonly batch: number;
+  /** Tokens of a row; undefined when the sample has none. */
+  readonly length: number | undefined;
+  /** Tokens in the caches that the sample brings. */
+  readonly past: number;
+  /** Tokens of the encoder that the sample brings, as hidden states or in caches. */
+  readonly encoderLength: number | undefined;
+}
+
+function extentOf(inputs: readonly FeedInput[], given: ReadonlyMap<string, TensorValue>): Extent {
+  let extent: Extent = { batch: 1, length: undefined, past: 0, encoderLength: undefined };
+  for (const input of inputs) {
+    const dims = given.get(input.name)?.dims;
+    if (dims === undefined) continue;
+    const { name } = input;
+    const isRows = isTokenIds(name) || (/embeds/.test(name) && dims.length > 1);
+    if (isRows && extent.length === undefined) {
+      const tokenAxis = isTokenIds(name) ? dims.length - 1 : dims.length - 2;
+      const batch = elementCount(dims.slice(0, tokenAxis));
+      extent = { ...extent, batch, length: dims[tokenAxis]! };
+    } else if (holdsEncoder(input) || /^encoder_(hidden_states|outputs?)$/.test(name)) {
+      extent = { ...extent, encoderLength: dims.at(-2) };
+    } else if (roleOf(name) === 'cache') {
+      const axis = input.dims.findIndex(isPastDim);
+      extent = { ...extent, past: (axis < 0 ? dims.at(-2) : dims[axis]) ?? 0 };
+    }
   }
-  return castValue({ ...value, dims: shape }, dataType, `input ${name}`);
+  return extent;
 }
 
-type Role = 'mask' | 'positions' | 'zeros' | 'cache' | 'false' | 'all-logits';
-
-const ROLES: readonly (readonly [RegExp, Role])[] = [
-  [/(^|\.|_)attention_mask$|^mask$/i, 'mask'],
-  [/(^|_)position_ids$|^cache_position$|^positions$/i, 'positions'],
-  [/^token_type_ids$|^segment_ids$/i, 'zeros'],
-  [
-    /^past[._]?(key_values?|kv)|^past(_(key|value)(_values)?)?[._]?\d+|^past_(key|value)s?$/i,
-    'cache',
-  ],
-  [/^use_cache(_branch)?$/i, 'false'],
-  [/^(num_)?logits_to_keep$/i, 'all-logits'],
-];
-
-function roleOf({ name }: FeedInput): Role | undefined {
-  return ROLES.find(([pattern]) => pattern.test(name))?.[1];
+interface MakeContext {
+  readonly extent: Extent;
+  readonly hints: FeedHints;
+  readonly sample: Sample;
+  readonly inputs: readonly FeedInput[];
 }
 
-function makeAbsent(
-  input: FeedInput,
-  length: number | undefined,
-  hints: FeedHints,
-  sample: Sample,
-): TensorValue {
-  const role = roleOf(input);
+function makeAbsent(input: FeedInput, context: MakeContext): TensorValue {
+  const { extent, hints } = context;
   const { name, dataType } = input;
-  if (role === 'cache') return emptyCache(input, hints);
-  if (role === 'false' || role === 'all-logits') return filled(input, [...concreteDims(input)], 0);
-  if (role === undefined || length === undefined) {
-    throw new UnsupportedError(
-      `input ${name}: nothing in the data set feeds it (got ${[...sample.values.keys()].join(', ')}, expected an array named ${name}). Add one: kind tensors takes arrays for every input.`,
-    );
+  const role = roleOf(name);
+  if (role === 'cache') {
+    if (isReadUnfilled(input, context)) {
+      throw unfed(input, context, ', and what an encoder computes is never empty');
+    }
+    return emptyCache(input, extent.batch, hints);
   }
-  const dims = tokenDims(input, length);
-  if (role === 'mask') return filled(input, dims, 1);
-  if (role === 'zeros') return filled(input, dims, 0);
-  const positions = Int32Array.from({ length: elementCount(dims) }, (_, at) => at % length);
+  if (role === 'cache-switch' || role === 'all-logits') {
+    return filledValue(dataType, [...concreteDims(input)], 0);
+  }
+  const length = role === 'encoder-mask' ? extent.encoderLength : extent.length;
+  if (role === undefined || length === undefined) throw unfed(input, context);
+  const isMask = role === 'mask' || role === 'encoder-mask';
+  const dims = tokenDims(input, extent.batch, role === 'mask' ? length + extent.past : length);
+  if (isMask) return filledValue(dataType, dims, 1);
+  if (role === 'token-types') return filledValue(dataType, dims, 0);
+  const positions = Int32Array.from(
+    { length: elementCount(dims) },
+    (_, at) => extent.past + (at % length),
+  );
   return castValue({ dataType: 'int32', dims, data: positions }, dataType, `input ${name}`);
 }
 
 /**
- * Dims of a mask or of positions: the last axis counts tokens (past tokens are none), the axes
- * before it are the batch, or the 3 of multi-axis rotary positions.
+ * Says whether an absent cache would be read for what an encoder left in it. Exports of both branches
+ * read it only where `use_cache_branch` is true, and that is made false.
  */
-function tokenDims(input: FeedInput, length: number): readonly number[] {
+function isReadUnfilled(input: FeedInput, { inputs, sample }: MakeContext): boolean {
+  if (!holdsEncoder(input)) return false;
+  const choice = inputs.find(({ name }) => roleOf(name) === 'cache-switch');
+  return choice === undefined || Number(sample.values.get(choice.name)?.data[0] ?? 0) !== 0;
+}
+
+function holdsEncoder({ name, isEncoderCache }: FeedInput): boolean {
+  return isEncoderCache === true || isNamedEncoderCache(name);
+}
+
+function unfed({ name }: FeedInput, { sample }: MakeContext, also = ''): UnsupportedError {
+  const got = [...sample.values.keys()].join(', ');
+  return new UnsupportedError(
+    `input ${name}: nothing in the data set feeds it${also} (got ${got}, expected an array named ${name}). Add one: kind tensors takes arrays for every input.`,
+  );
+}
+
+/**
+ * Dims of a mask or of positions: the last axis counts tokens, past ones too, the axes before it are
+ * the batch, or the 3 of multi-axis rotary positions.
+ */
+function tokenDims(input: FeedInput, batch: number, length: number): readonly number[] {
   const { name, dims } = input;
-  const isMask = roleOf(input) === 'mask';
+  const isMask = roleOf(name) === 'mask' || roleOf(name) === 'encoder-mask';
   if (dims.length === 0 || dims.length > (isMask ? 2 : 3)) {
     throw new UnsupportedError(
       `input ${name}: no rule makes it at rank ${dims.length} (expected ${isMask ? '1 or 2' : '1 to 3'}). Add an array named ${name} to a data set of kind tensors.`,
@@ -180,7 +209,8 @@ function tokenDims(input: FeedInput, length: number): readonly number[] {
   }
   const shape = dims.map((dim, axis) => {
     if (axis === dims.length - 1) return length;
-    return typeof dim === 'number' && dim > 0 ? dim : 1;
+    if (typeof dim === 'number' && dim > 0) return dim;
+    return axis === dims.length - 2 ? batch : 1;
   });
   const fixed = dims.at(-1);
   if (typeof fixed === 'number' && fixed > 0 && fixed !== length) {
@@ -191,69 +221,23 @@ function tokenDims(input: FeedInput, length: number): readonly number[] {
   return shape;
 }
 
-/** Names of the axis that grows with the past, as exporters spell it. */
-const PAST_AXIS = /past|seq|len|total|cache_size|context/i;
-const BATCH_AXIS = /batch|^b$|^n$/i;
-
-/**
- * An empty KV cache: declared sizes stay, the batch is 1 and the past 0. Two axes that the graph leaves
- * open besides, heads and head size, come from the hints.
- */
-function emptyCache(input: FeedInput, hints: FeedHints): TensorValue {
-  const { name, dims } = input;
-  const shape = dims.map((dim, axis): number | undefined => {
-    if (typeof dim === 'number' && dim >= 0) return dim;
-    const symbol = dim === undefined ? '' : String(dim);
-    if (BATCH_AXIS.test(symbol)) return 1;
-    if (PAST_AXIS.test(symbol) && !/dim|head/i.test(symbol)) return 0;
-    if (/head_?(dim|size)|kv_cache_dim/i.test(symbol) && hints.headDim !== undefined) {
-      return hints.headDim;
-    }
-    if (/head/i.test(symbol) && hints.kvHeads !== undefined) return hints.kvHeads;
-    return axis === 0 ? 1 : undefined;
-  });
-  const open = shape.flatMap((size, axis) => (size === undefined ? [axis] : []));
-  if (open.length === 1 && !shape.includes(0)) shape[open[0]!] = 0;
-  else if (open.length > 0) fillFromHints(shape, hints);
-  const sizes = shape.filter((size) => size !== undefined);
-  if (sizes.length < shape.length) {
-    throw new UnsupportedError(
-      `input ${name}: the sizes of its empty cache are not declared (got ${describeDims(dims)}, expected fixed heads and head size). Export with fixed KV dims.`,
-    );
-  }
-  if (!sizes.includes(0) && !dims.some((dim) => typeof dim !== 'number')) {
-    throw new UnsupportedError(
-      `input ${name}: a cache of fixed length cannot be empty (got ${describeDims(dims)}). Export with a dynamic past.`,
-    );
-  }
-  return filled(input, sizes, 0);
-}
-
-/** [batch, heads, past, head size], the layout of every exporter that names no axis. */
-function fillFromHints(shape: (number | undefined)[], { kvHeads, headDim }: FeedHints): void {
-  if (shape.length !== 4) return;
-  shape[1] ??= kvHeads;
-  shape[2] ??= 0;
-  shape[3] ??= headDim;
-}
-
 function concreteDims({ dims }: FeedInput): readonly number[] {
   return dims.map((dim) => (typeof dim === 'number' && dim >= 0 ? dim : 1));
 }
 
-function filled({ dataType }: FeedInput, dims: readonly number[], value: 0 | 1): TensorValue {
-  const data = zeros(dataType, elementCount(dims));
-  if (value === 1) {
-    const one = castValue(
-      { dataType: 'uint8', dims: [1], data: Uint8Array.of(1) },
-      dataType,
-      dataType,
-    ).data[0]!;
-    for (let index = 0; index < data.length; index++) data[index] = one;
+/** Refuses ids that a table has no row for, which a runtime would refuse in words of its own. */
+function requireRows({ name, table }: FeedInput, { data }: TensorValue, { index }: Sample): void {
+  if (table === undefined) return;
+  for (const element of data) {
+    const id = Number(element);
+    if (id < table.rows && id >= -table.rows) continue;
+    const what = roleOf(name) === 'positions' ? 'position' : 'token';
+    const cure =
+      what === 'position'
+        ? `Use --sequence-length ${table.rows}.`
+        : 'Use the tokenizer that belongs to the model.';
+    throw new UsageError(
+      `sample ${index}: ${name} holds ${what} ${id}, for which ${table.name} has no row (got ${id}, expected less than ${table.rows}). ${cure}`,
+    );
   }
-  return { dataType, dims, data };
-}
-
-function describeDims(dims: readonly Dim[]): string {
-  return `[${dims.map((dim) => dim ?? '?').join(', ')}]`;
 }

@@ -134,13 +134,13 @@ function isOnlyOutput(sums: Sums, label: number | undefined): boolean {
   return sums.outputs.size === 1 && label !== undefined;
 }
 
-/** The token ids of a text sample, or undefined when it has none. Samples have no batch axis. */
+/** The token ids of a text sample, the last axis counting those of a row; undefined when it has none. */
 function tokensOf(sample: PairedSample['sample']): TokenBatch | undefined {
   const ids = sample.values.get('input_ids');
   if (ids === undefined) return undefined;
   const mask = sample.values.get('attention_mask');
   return {
-    length: ids.data.length,
+    length: ids.dims.at(-1) ?? 1,
     ids: ids.data,
     ...(mask?.data.length === ids.data.length && { mask: mask.data }),
   };

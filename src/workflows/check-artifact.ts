@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
+import { feedInputs } from '../calibrate/feed-input.ts';
+import { asFed, makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Dataset, Sample } from '../calibrate/sample.ts';
 import { compareAccuracy, type PairedSample } from '../check/accuracy.ts';
 import type { Accuracy, CheckResult, FallbackNode, Latency } from '../check/check-result.ts';
@@ -140,11 +141,8 @@ async function measureAccuracy(
 
 async function* pairSamples(dataset: Dataset, sides: Sides): AsyncIterable<PairedSample> {
   for await (const sample of dataset.samples('heldOut')) {
-    yield {
-      sample,
-      source: sides.source(sample).feeds,
-      artifact: sides.artifact(sample).feeds,
-    };
+    const source = sides.source(sample).feeds;
+    yield { sample: asFed(sample, source), source, artifact: sides.artifact(sample).feeds };
   }
 }
 

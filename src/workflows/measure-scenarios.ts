@@ -1,4 +1,5 @@
-import { type FeedHints, feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
+import { type FeedHints, feedInputs } from '../calibrate/feed-input.ts';
+import { makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Sample } from '../calibrate/sample.ts';
 import type { Latency } from '../check/check-result.ts';
 import { INTERLEAVED_SESSION_CONFIG, measureLatency, timeSessions } from '../check/latency.ts';

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { openDataset } from '../calibrate/dataset.ts';
-import type { FeedHints } from '../calibrate/make-feeds.ts';
+import type { FeedHints } from '../calibrate/feed-input.ts';
 import type { Dataset } from '../calibrate/sample.ts';
 import { intAttribute } from '../ir/attributes.ts';
 import type { Model } from '../ir/model.ts';

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type FeedHints, type FeedInput, feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
+import { type FeedHints, type FeedInput, feedInputs } from '../calibrate/feed-input.ts';
+import { asFed, makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Dataset, Sample } from '../calibrate/sample.ts';
 import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
 import { UsageError } from '../errors.ts';
@@ -113,7 +114,7 @@ async function openBench(request: EvaluatorRequest): Promise<Bench> {
     let index = 0;
     for await (const sample of dataset.samples('heldOut')) {
       const feeds = makeFeeds(inputs, sample, hints);
-      await judge.keep({ index: index++, feeds, output }, targetsOf(sample));
+      await judge.keep({ index: index++, feeds, output }, targetsOf(asFed(sample, feeds)));
       request.onWindow();
     }
     if (index === 0) {
@@ -226,11 +227,14 @@ function summarize(sums: LogitSums, isText: boolean): SearchFigures {
   };
 }
 
-/** The right class per row of logits: the next token of a text, the label of anything else. */
+/** The right class per row of logits: the next token of the same text, the label of anything else. */
 function targetsOf({ values, label }: Sample): Int32Array {
-  const ids = values.get('input_ids')?.data;
+  const ids = values.get('input_ids');
   if (ids === undefined) return Int32Array.of(label ?? NO_TARGET);
-  return Int32Array.from({ length: ids.length }, (_, index) => Number(ids[index + 1] ?? NO_TARGET));
+  const length = ids.dims.at(-1) ?? 1;
+  return Int32Array.from({ length: ids.data.length }, (_, index) =>
+    (index + 1) % length === 0 ? NO_TARGET : Number(ids.data[index + 1]),
+  );
 }
 
 /** The output called logits or, of a model with a single one for labelled data, that one. */

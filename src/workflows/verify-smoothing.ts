@@ -1,5 +1,6 @@
 import { toFloat32 } from '../calibrate/element-array.ts';
-import { feedInputs, makeFeeds } from '../calibrate/make-feeds.ts';
+import { feedInputs } from '../calibrate/feed-input.ts';
+import { makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Sample } from '../calibrate/sample.ts';
 import { AutoglmError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';

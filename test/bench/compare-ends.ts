@@ -1,6 +1,7 @@
 /** Runs the first and the last layer of a model and of what was made of it, and compares them. */
 import { toFloat32 } from '../../src/calibrate/element-array.ts';
-import { feedInputs, makeFeeds } from '../../src/calibrate/make-feeds.ts';
+import { feedInputs } from '../../src/calibrate/feed-input.ts';
+import { makeFeeds } from '../../src/calibrate/make-feeds.ts';
 import type { Sample } from '../../src/calibrate/sample.ts';
 import { tapValues } from '../../src/calibrate/tap-values.ts';
 import type { Model } from '../../src/ir/model.ts';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type FeedInput, makeFeeds } from '../../src/calibrate/make-feeds.ts';
+import type { FeedInput } from '../../src/calibrate/feed-input.ts';
+import { makeFeeds } from '../../src/calibrate/make-feeds.ts';
 import type { Sample } from '../../src/calibrate/sample.ts';
 import { UnsupportedError } from '../../src/errors.ts';
 import type { KnownDataType } from '../../src/ir/data-type.ts';

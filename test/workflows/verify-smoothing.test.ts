@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { feedInputs, makeFeeds } from '../../src/calibrate/make-feeds.ts';
+import { feedInputs } from '../../src/calibrate/feed-input.ts';
+import { makeFeeds } from '../../src/calibrate/make-feeds.ts';
 import type { Model } from '../../src/ir/model.ts';
 import { inlineTensor, readTensorBytes } from '../../src/ir/tensor.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
