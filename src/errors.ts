@@ -62,3 +62,26 @@ export class UnavailableError extends AutoglmError {
 
 /** A runtime crashed, ran out of memory or refused to run a model that it had loaded (exit 1). */
 export class RunnerError extends AutoglmError {}
+
+/** A runtime refused to run a model on what it was fed (exit 1, unless who fed it says that the data do not fit). */
+export class RunRefusedError extends RunnerError {
+  /** What the runtime said, as one sentence without a period. */
+  readonly reason: string;
+
+  constructor(path: string, reason: string) {
+    super(`${path}: onnxruntime could not run it (${reason}).`);
+    this.reason = reason;
+  }
+}
+
+/**
+ * Returns the error of a sample that the float model of the user does not take (exit 2), naming both,
+ * where the runtime refused it; any other error as it is.
+ */
+export function asMisfit(error: unknown, model: string, sample: number): unknown {
+  if (!(error instanceof RunRefusedError)) return error;
+  return new UsageError(
+    `${model}: does not take sample ${sample} of the data set (${error.reason}). Make the data set fit the model.`,
+    { cause: error },
+  );
+}

@@ -9,7 +9,10 @@ const PART_LIMITS: PartLimits = { partBytes: 64 * 2 ** 20, spoolBytes: 64 * 2 **
 
 /** What {@link collectGrams} adds up. */
 export interface GramCollection
-  extends Pick<CollectOptions, 'model' | 'dataset' | 'openObserver' | 'hints' | 'onProgress'> {
+  extends Pick<
+    CollectOptions,
+    'model' | 'dataset' | 'openObserver' | 'modelPath' | 'hints' | 'onProgress'
+  > {
   /** Features along the last axis, by value: inputs of linear layers. */
   readonly widths: ReadonlyMap<string, number>;
   /** Of wider values only the diagonal is added up; of all, when it is 0. */

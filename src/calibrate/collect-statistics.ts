@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { UsageError } from '../errors.ts';
+import { asMisfit, UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
 import type { Feeds } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
@@ -56,6 +56,8 @@ export interface CollectOptions {
   readonly values: readonly string[];
   readonly dataset: Pick<Dataset, 'count' | 'samples' | 'path'>;
   readonly openObserver: OpenObserver;
+  /** The file that the model comes from, for messages; a temporary one is never named. */
+  readonly modelPath?: string;
   readonly hints?: FeedHints;
   /** Takes the samples whose index is `index` modulo `count`; merging all shards is one run. */
   readonly shard?: { readonly index: number; readonly count: number };
@@ -174,25 +176,29 @@ async function runPart(
   const { options, spool, parts } = run;
   const part = parts[index]!;
   const { outputs, boundary } = part;
+  const { modelPath = 'model' } = options;
   const folder = await makeScratchFolder(options.model);
   let observer: ActivationObserver | undefined;
   try {
     const path = join(folder, 'tapped.onnx');
     await saveModel(part.model, path, { referenceWeights: true });
-    observer = await options.openObserver(path, {
-      session: observerSession(options.threads, parts.length > 1),
-      outputs,
-      inputs: index === 0 ? run.observedInputs : [],
-      returned: boundary,
-      ...(options.channels !== undefined && { channels: options.channels }),
-      ...(await gramOptions(run, index, folder)),
-    });
+    observer = await options
+      .openObserver(path, {
+        session: observerSession(options.threads, parts.length > 1),
+        outputs,
+        inputs: index === 0 ? run.observedInputs : [],
+        returned: boundary,
+        ...(options.channels !== undefined && { channels: options.channels }),
+        ...(await gramOptions(run, index, folder)),
+      })
+      .catch((error: unknown) => {
+        throw renamed(error, path, modelPath);
+      });
     let done = 0;
     for await (const { label, feeds } of feedsOf(run, index)) {
       options.signal?.throwIfAborted();
       const values = await observer.observe(feeds).catch((error: unknown) => {
-        if (error instanceof Error) error.message = `sample ${label}: ${error.message}`;
-        throw error;
+        throw renamed(asMisfit(error, modelPath, label), path, `${modelPath}: sample ${label}`);
       });
       for (const [name, value] of values) await spool.put(name, done, value);
       done++;
@@ -206,6 +212,12 @@ async function runPart(
     await observer?.close();
     await removeTemporaryFolder(folder);
   }
+}
+
+/** The error with the user's model in place of the temporary file that was run. */
+function renamed(error: unknown, path: string, modelPath: string): unknown {
+  if (error instanceof Error) error.message = error.message.replaceAll(path, modelPath);
+  return error;
 }
 
 /** The observed values of a part that second moments are wanted of. */

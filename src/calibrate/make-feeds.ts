@@ -6,7 +6,7 @@ import { castValue, filledValue, repeated } from './element-array.ts';
 import { emptyCache } from './empty-cache.ts';
 import { describeDims, type FeedHints, type FeedInput } from './feed-input.ts';
 import { isAlias, isNamedEncoderCache, isPastDim, isTokenIds, roleOf } from './input-role.ts';
-import type { Sample } from './sample.ts';
+import type { Dataset, Sample } from './sample.ts';
 
 /**
  * Returns the feeds of one sample at its own batch size, or 1: its arrays, cast to the declared types,
@@ -32,6 +32,19 @@ export function makeFeeds(
       return [input.name, fed];
     }),
   );
+}
+
+/**
+ * Refuses a text that the model does not take before its first sample is run: all of its tokens are in
+ * memory. Other data are compared as they are read. Throws as {@link makeFeeds} does.
+ */
+export async function requireFit(
+  inputs: readonly FeedInput[],
+  dataset: Pick<Dataset, 'kind' | 'samples'>,
+  hints: FeedHints,
+): Promise<void> {
+  if (dataset.kind !== 'text') return;
+  for await (const sample of dataset.samples('calibration')) makeFeeds(inputs, sample, hints);
 }
 
 /** Returns the sample with its arrays as they were fed: with their batch axis, repeated where it is fixed. */

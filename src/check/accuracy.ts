@@ -1,5 +1,5 @@
 import type { Sample } from '../calibrate/sample.ts';
-import { UsageError } from '../errors.ts';
+import { asMisfit, UsageError } from '../errors.ts';
 import { isFloatDataType } from '../ir/data-type.ts';
 import { float16ArrayToFloat32 } from '../numerics/float16.ts';
 import type { Feeds, Session, SessionValue, TensorValue } from '../runners/runner.ts';
@@ -44,6 +44,8 @@ export interface AccuracyOptions {
   readonly outputs?: readonly string[];
   /** The output that holds logits; the first whose name contains `logits`, when absent. */
   readonly logits?: string;
+  /** The file of the source, for messages. */
+  readonly name?: string;
   /** Called after each sample with the number done. */
   readonly onSample?: (done: number) => void;
 }
@@ -60,7 +62,9 @@ export async function compareAccuracy(options: AccuracyOptions): Promise<Accurac
   let sums = emptySums(names);
   let done = 0;
   for await (const pair of options.samples) {
-    const source = await options.source.run(pair.source, names);
+    const source = await options.source.run(pair.source, names).catch((error: unknown) => {
+      throw asMisfit(error, options.name ?? 'source', done);
+    });
     const artifact = await options.artifact.run(pair.artifact, names);
     try {
       sums = observe(sums, { source, artifact, sample: pair.sample, logits });

@@ -2,6 +2,7 @@ import {
   AutoglmError,
   FormatError,
   RunnerError,
+  RunRefusedError,
   UnavailableError,
   UnsupportedError,
 } from '../errors.ts';
@@ -29,14 +30,25 @@ export function loadError(path: string, options: LoadOptions, error: unknown): E
   return new FormatError(`${path}: onnxruntime refused the model (${said}).`);
 }
 
-/** Runs `act` on the model at `path` and names that file in whatever goes wrong. */
+const OUT_OF_MEMORY = /bad_alloc|failed to allocate|out of memory/i;
+
+/**
+ * Runs `act` on the model at `path` and names that file in whatever goes wrong. Throws
+ * {@link RunRefusedError} for what onnxruntime refuses to compute, {@link RunnerError} when memory ran out.
+ */
 export async function withModelName<T>(path: string, act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     if (!(error instanceof ChildCommandError)) throw prefixed(path, error);
-    throw new RunnerError(`${path}: onnxruntime could not run it (${oneSentence(error.message)}).`);
+    const said = oneSentence(error.message);
+    if (OUT_OF_MEMORY.test(said)) {
+      throw new RunnerError(
+        `${path}: onnxruntime ran out of memory (${said}). Use shorter samples, or a machine with more memory.`,
+      );
+    }
+    throw new RunRefusedError(path, said);
   }
 }
 

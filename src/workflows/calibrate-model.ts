@@ -8,6 +8,8 @@ import {
   serialiseCalibration,
 } from '../calibrate/calibration-file.ts';
 import { collectStatistics } from '../calibrate/collect-statistics.ts';
+import { feedInputs } from '../calibrate/feed-input.ts';
+import { requireFit } from '../calibrate/make-feeds.ts';
 import { chooseRange } from '../calibrate/ranges/index.ts';
 import { UnsupportedError, UsageError } from '../errors.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
@@ -52,12 +54,15 @@ export async function calibrateSource(
     );
   }
   const dataset = await openData(choice, source);
+  const hints = feedHints(source.model);
+  await requireFit(feedInputs(twin.graph), dataset, hints);
   const { statistics } = await collectStatistics({
     model: twin,
     values,
     dataset,
     openObserver: openOnnxruntimeObserver,
-    hints: feedHints(source.model),
+    modelPath: source.path,
+    hints,
     channels: [...new Set(products.map(({ input }) => input))],
     ...(shard !== undefined && { shard }),
     onProgress: ({ done, total, parts, rssBytes }) =>

@@ -123,6 +123,7 @@ async function measureAccuracy(
         source,
         artifact,
         samples: pairSamples(check.dataset, sides),
+        name: check.source.path,
         onSample: (done) =>
           reporter.progress({ task: 'check accuracy', done, total, unit: 'samples' }),
       });

@@ -66,6 +66,7 @@ export async function collectMoments(
       widths: widthsOf(model, new Set(planned.map(({ name }) => name))),
       dataset,
       openObserver: openOnnxruntimeObserver,
+      modelPath: source.path,
       hints: feedHints(source.model),
       maxWidth: rounding === 'gptq' ? GPTQ_MAX_WIDTH : 0,
       folder,

@@ -4,7 +4,7 @@ import { type FeedHints, type FeedInput, feedInputs } from '../calibrate/feed-in
 import { asFed, makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Dataset, Sample } from '../calibrate/sample.ts';
 import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
-import { UsageError } from '../errors.ts';
+import { asMisfit, UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
 import {
   type LogitSums,
@@ -114,7 +114,12 @@ async function openBench(request: EvaluatorRequest): Promise<Bench> {
     let index = 0;
     for await (const sample of dataset.samples('heldOut')) {
       const feeds = makeFeeds(inputs, sample, hints);
-      await judge.keep({ index: index++, feeds, output }, targetsOf(asFed(sample, feeds)));
+      await judge
+        .keep({ index, feeds, output }, targetsOf(asFed(sample, feeds)))
+        .catch((error: unknown) => {
+          throw asMisfit(error, source.path, index);
+        });
+      index++;
       request.onWindow();
     }
     if (index === 0) {

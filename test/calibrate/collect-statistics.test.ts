@@ -144,6 +144,45 @@ describe('statistics of a model', () => {
     );
   });
 
+  it('name the user’s model and the sample that onnxruntime refuses, and blame the data', async () => {
+    const model = await openModel(
+      writeTiny(
+        tinyModel(
+          [{ opType: 'Add', inputs: ['x', 'y'], outputs: ['a'] }],
+          ['x', 'y'].map((name) => ({ name, type: FLOAT, dims: ['batch', `${name}s`] })),
+          [{ name: 'a', type: FLOAT, dims: ['batch', 'n'] }],
+        ),
+      ),
+    );
+    const row = (length: number) =>
+      ({ dataType: 'float32', dims: [length], data: new Float32Array(length) }) as const;
+    const failed = collect({
+      model,
+      values: ['a'],
+      modelPath: 'models/sum.onnx',
+      dataset: {
+        path: 'rows',
+        count: async () => 2,
+        async *samples(): AsyncIterable<Sample> {
+          for (const index of [0, 1]) {
+            yield {
+              index,
+              values: new Map([
+                ['x', row(3)],
+                ['y', row(3 + index)],
+              ]),
+            };
+          }
+        },
+      },
+    });
+    await expect(failed).rejects.toThrow(UsageError);
+    await expect(failed).rejects.toThrow(
+      /^models\/sum\.onnx: does not take sample 1 of the data set \(.*Add.*\)\. Make the data set fit the model\.$/s,
+    );
+    await expect(failed).rejects.not.toThrow(/tapped/);
+  });
+
   it('do not cost more memory with more samples', async () => {
     const width = 1 << 16;
     const model = await openModel(

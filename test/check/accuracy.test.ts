@@ -4,11 +4,11 @@ import type { Sample } from '../../src/calibrate/sample.ts';
 import { compareAccuracy, type PairedSample } from '../../src/check/accuracy.ts';
 import type { Accuracy } from '../../src/check/check-result.ts';
 import { evaluateGates } from '../../src/check/gates.ts';
-import { UsageError } from '../../src/errors.ts';
+import { RunRefusedError, UsageError } from '../../src/errors.ts';
 import type { Model } from '../../src/ir/model.ts';
 import { createRandom } from '../../src/numerics/random.ts';
 import { onnxruntimeRunner } from '../../src/runners/onnxruntime.ts';
-import type { Session } from '../../src/runners/runner.ts';
+import type { Feeds, Session } from '../../src/runners/runner.ts';
 import {
   classifier,
   languageModel,
@@ -173,6 +173,31 @@ describe('compareAccuracy of language models in onnxruntime', () => {
       "sample 0: token 3: is not in the model's vocabulary (got -1, expected 0..31). " +
         'Use the tokenizer that belongs to the model.',
     );
+  });
+
+  it('blames the data where the source refuses a sample, and never where the artifact alone does', async () => {
+    const [whole] = texts(1);
+    const open = async (): Promise<Session> =>
+      onnxruntimeRunner.load(await saveTiny(languageModel()), { device: 'cpu' });
+    const [source, artifact] = await Promise.all([open(), open()]);
+    const refused = (pair: PairedSample) => {
+      async function* samples(): AsyncGenerator<PairedSample> {
+        yield pair;
+      }
+      return compareAccuracy({ source, artifact, name: 'my/model.onnx', samples: samples() });
+    };
+    const fed = (tokens: number): Feeds => {
+      const ids = whole!.values.get('input_ids')!;
+      // A token without a row in the table of 32.
+      const data = BigInt64Array.from({ length: 24 }, () => BigInt(tokens));
+      return new Map([['input_ids', { ...ids, dims: [1, 24], data }]]);
+    };
+    const badSource = refused({ sample: whole!, source: fed(99), artifact: fed(1) });
+    await expect(badSource).rejects.toThrow(UsageError);
+    await expect(badSource).rejects.toThrow(/^my\/model\.onnx: does not take sample 0 of the data/);
+    const badArtifact = refused({ sample: whole!, source: fed(1), artifact: fed(99) });
+    await expect(badArtifact).rejects.toThrow(RunRefusedError);
+    await Promise.all([source.close(), artifact.close()]);
   });
 
   it('refuses an empty data set', async () => {
