@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { FormatError } from '../errors.ts';
+import type { Saturation } from '../quantize/saturation.ts';
 import { CHECK_SCHEMA, type CheckResult } from './check-result.ts';
 
 const fraction = z.number().min(0).max(1);
@@ -23,6 +24,7 @@ const runtime = z.strictObject({
   platform: z.string(),
   cpu: z.string(),
   instructionSets: z.array(z.string()),
+  saturatesPairs: z.boolean().nullable(),
   threads: count.nullable(),
 });
 
@@ -155,6 +157,16 @@ const fusion = z.strictObject({
   ),
 });
 
+/** Schema of {@link Saturation}, in checks and manifests. */
+export const SATURATION_SCHEMA: z.ZodType<Saturation> = z.strictObject({
+  products: count,
+  worstPair: count,
+  pairs: count,
+  unsafePairs: count,
+  unsafeLayers: z.array(z.strictObject({ node: z.string(), worstPair: count, unsafePairs: count })),
+  notScanned: z.array(z.strictObject({ node: z.string(), reason: z.string() })),
+});
+
 const gate = z.strictObject({
   gate: z.string(),
   limit: z.string(),
@@ -181,6 +193,7 @@ export const CHECK_RESULT_SCHEMA: z.ZodType<CheckResult> = z.strictObject({
     peakMemoryRatio: z.number().nullable(),
   }),
   fusion: fusion.nullable(),
+  saturation: SATURATION_SCHEMA.nullable(),
   fallbackNodes: z.array(
     z.strictObject({ node: z.string(), opType: z.string(), device: z.string() }),
   ),

@@ -6,6 +6,7 @@
  */
 
 import type { FusionAudit } from '../quantize/audit-fusion.ts';
+import type { Saturation } from '../quantize/saturation.ts';
 
 /** Value of {@link CheckResult.schema}; changes when a field changes its meaning. */
 export const CHECK_SCHEMA = 'autoglm.check/1';
@@ -31,6 +32,8 @@ export interface CheckResult {
   readonly sizes: Sizes;
   /** Planned against really fused nodes, or null when no plan was known. */
   readonly fusion: FusionAudit | null;
+  /** Whether the artifact's integer products give the same sums on every CPU; null for a target without any. */
+  readonly saturation: Saturation | null;
   /** Nodes that the runtime placed on another device than the requested one, unasked. */
   readonly fallbackNodes: readonly FallbackNode[];
   readonly gates: readonly GateResult[];
@@ -74,6 +77,8 @@ export interface CheckedRuntime {
   readonly cpu: string;
   /** Vector instruction sets that decide integer speed: `avx2`, `avx512_vnni`, `neon_dotprod`. */
   readonly instructionSets: readonly string[];
+  /** Whether this CPU adds pairs of uint8 x int8 products in saturating 16 bits, by trying; null when not known. */
+  readonly saturatesPairs: boolean | null;
   readonly threads: number | null;
 }
 

@@ -4,7 +4,7 @@ import type { CheckResult, Interval, OutputSimilarity } from './check-result.ts'
 import { EQUAL_DB, judgedCosine, judgedSqnr } from './row-similarity.ts';
 
 /** The parts of a check that gates look at. */
-export type GateInput = Pick<CheckResult, 'accuracy' | 'latency' | 'sizes'>;
+export type GateInput = Pick<CheckResult, 'accuracy' | 'latency' | 'sizes' | 'saturation'>;
 
 /** What a gate found. */
 export interface GateMeasurement {
@@ -181,6 +181,22 @@ export const GATE_TABLE = {
     measure({ sizes }) {
       const value = sizes.peakMemoryRatio;
       return value === null ? 'the models did not run in processes of their own' : { value };
+    },
+  },
+  maxUnsafePairs: {
+    limit: share,
+    about: 'Share of pairs of INT8 weights that saturate on x86 before VNNI: 0%.',
+    what: 'the share of pairs of INT8 weights that saturate on x86 CPUs without VNNI',
+    format: inPercent,
+    measure({ saturation }) {
+      if (saturation === null) return 'the target has no such products';
+      const { pairs, unsafePairs, worstPair, notScanned } = saturation;
+      const unseen = `${notScanned.length} integer layers were not looked at`;
+      return {
+        value: pairs === 0 ? 0 : unsafePairs / pairs,
+        detail: pairs === 0 ? 'no integer products' : `worst pair ${worstPair} of 128`,
+        unproven: notScanned.length > 0 ? `but ${unseen}` : undefined,
+      };
     },
   },
 } as const satisfies Readonly<Record<string, GateDefinition>>;

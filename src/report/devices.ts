@@ -9,6 +9,7 @@ export function renderDevices({ autoglm, machine }: Diagnosis): string {
     `autoglm      ${autoglm}, Node ${machine.nodeVersion}, ${machine.platform}`,
     `processor    ${cpu.model}, ${cpu.cores} cores`,
     `instructions ${sets}`,
+    `int8 pairs   ${describePairs(cpu.saturatesPairs)}`,
     `memory       ${formatBytes(machine.memoryBytes)}`,
     `onnxruntime  ${onnxruntime.version}`,
     ...onnxruntime.devices.map(
@@ -18,4 +19,11 @@ export function renderDevices({ autoglm, machine }: Diagnosis): string {
     `NVIDIA GPUs  ${nvidiaGpus.length === 0 ? 'none found' : nvidiaGpus.join('; ')}`,
     `trtexec      ${trtexec === undefined ? 'not found' : `${trtexec.path} (${trtexec.version ?? 'version unknown'})`}`,
   ].join('\n');
+}
+
+function describePairs(saturates: boolean | undefined): string {
+  if (saturates === undefined) return 'not known: the test product did not run';
+  return saturates
+    ? 'saturate in 16 bits (no VNNI): INT8 files of other tools may give other numbers here, those of autoglm do not'
+    : 'are added exactly; INT8 files of other tools may give other numbers on x86 CPUs without VNNI';
 }

@@ -10,6 +10,7 @@ import {
   formatPercent,
   formatRatio,
 } from './format.ts';
+import { describePairs } from './pairs.ts';
 import { renderSensitivityHtml } from './sensitivity-html.ts';
 
 const STYLE = `
@@ -140,7 +141,7 @@ function intervalChart({ speedup, speedupInterval }: Latency): string {
 }
 
 function conditions(result: CheckResult): readonly (readonly string[])[] {
-  const { device, runtime, data, source, artifact, fusion } = result;
+  const { device, runtime, data, source, artifact, fusion, saturation } = result;
   return [
     ['device', `${device.id}: ${device.name} (asked for ${device.requested})`],
     ...device.notUsed.map((other) => [`not ${other.device}`, other.reason]),
@@ -153,6 +154,9 @@ function conditions(result: CheckResult): readonly (readonly string[])[] {
     ...(fusion === null
       ? []
       : [['integer kernels', `${fusion.fused} of ${fusion.planned} planned`]]),
+    ...(saturation === null || saturation.products === 0
+      ? []
+      : [['INT8 pairs', describePairs(saturation)]]),
   ];
 }
 

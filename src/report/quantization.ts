@@ -1,14 +1,16 @@
 import type { PlannedLayer, QuantizationPlan } from '../quantize/quantization-plan.ts';
+import type { Saturation } from '../quantize/saturation.ts';
 import type { QuantizeOutcome } from '../workflows/quantize.ts';
 import { renderColumns } from './columns.ts';
 import { formatBytes, formatPercent, formatRatio } from './format.ts';
+import { describePairs } from './pairs.ts';
 import { renderSensitivity } from './sensitivity.ts';
 import { withoutControls } from './without-controls.ts';
 import { renderFiles } from './written-files.ts';
 
 /** Returns a plan, and what became of it, as text: layers by role and scheme, sizes, fusion. */
 export function renderQuantization(result: QuantizeOutcome): string {
-  const { plan, manifest, fusion, folder, search } = withoutControls(result);
+  const { plan, manifest, fusion, saturation, folder, search } = withoutControls(result);
   if (manifest === undefined || folder === null) return renderPlan(plan);
   const blocks = [...planBlocks(plan)];
   if (fusion !== undefined && fusion !== null) {
@@ -17,6 +19,7 @@ export function renderQuantization(result: QuantizeOutcome): string {
       [
         `Fused        ${fusion.fused} of ${fusion.planned} quantized layers (${kernels.join(', ')})`,
         ...fusion.unfused.map(({ layer, reason }) => `  not fused  ${layer}: ${reason}`),
+        ...pairLines(saturation),
       ].join('\n'),
     );
   }
@@ -84,4 +87,9 @@ function layerTable({ layers }: QuantizationPlan): string {
       layer.reason ?? '',
     ]),
   );
+}
+
+function pairLines(saturation: Saturation | null | undefined): readonly string[] {
+  if (saturation === undefined || saturation === null || saturation.products === 0) return [];
+  return [`INT8 pairs   ${describePairs(saturation)}`];
 }

@@ -9,6 +9,7 @@ import {
   formatRatio,
   wrapText,
 } from './format.ts';
+import { describePairs } from './pairs.ts';
 import { withoutControls } from './without-controls.ts';
 
 /** How a table is drawn. */
@@ -128,7 +129,10 @@ function latencyBlock(latency: Latency, width: number, paint: Paint): readonly s
   ];
 }
 
-function placement({ fusion, fallbackNodes }: CheckResult, width: number): readonly string[] {
+function placement(
+  { fusion, fallbackNodes, saturation }: CheckResult,
+  width: number,
+): readonly string[] {
   const lines: string[] = [];
   if (fusion !== null) {
     const kernels = Object.entries(fusion.kernels).map(([name, count]) => `${count} ${name}`);
@@ -138,6 +142,9 @@ function placement({ fusion, fallbackNodes }: CheckResult, width: number): reado
     for (const { layer, reason } of fusion.unfused) {
       lines.push(...paragraph('', `${layer}: ${reason}`, width));
     }
+  }
+  if (saturation !== null && saturation.products > 0) {
+    lines.push(...paragraph('INT8 pairs', describePairs(saturation), width));
   }
   for (const { node, opType, device } of fallbackNodes) {
     lines.push(...paragraph('Fell back', `${node} (${opType}) ran on ${device}`, width));

@@ -9,6 +9,7 @@ import {
 } from './onnxruntime-devices.ts';
 import { findOnnxruntime } from './onnxruntime-package.ts';
 import type { Device } from './runner.ts';
+import { saturatesPairs } from './saturation-probe.ts';
 import { findProgram, findTrtexec, readOutput, type Trtexec } from './trtexec.ts';
 
 /** A device where a session can run. */
@@ -35,6 +36,8 @@ export interface MachineReport {
     readonly cores: number;
     /** Instruction sets that matter for INT8; undefined where the system does not tell. */
     readonly instructionSets: readonly string[] | undefined;
+    /** Whether pairs of uint8 x int8 products saturate in 16 bits, by trying; undefined when not known. */
+    readonly saturatesPairs: boolean | undefined;
   };
   readonly memoryBytes: number;
   readonly onnxruntime: { readonly version: string; readonly devices: readonly DeviceState[] };
@@ -60,6 +63,7 @@ export async function probeDevices(): Promise<MachineReport> {
       model: processor?.model.trim() ?? 'unknown',
       cores: availableParallelism(),
       instructionSets: readInstructionSets(),
+      saturatesPairs: await saturatesPairs(),
     },
     memoryBytes: totalmem(),
     onnxruntime: {

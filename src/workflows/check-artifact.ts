@@ -24,6 +24,7 @@ import type { ModelOnDisk } from './model-identity.ts';
 import { countParameters, labelOf } from './model-label.ts';
 import { feedHints } from './open-data.ts';
 import type { Reporter } from './progress.ts';
+import { scanPairs } from './scan-pairs.ts';
 import { VERSION } from './version.ts';
 
 /** What is compared, where, and how it is judged. */
@@ -63,6 +64,7 @@ export async function checkArtifact(
     const first = await firstSample(check.dataset);
     const latency = check.measureLatency ? await timeScenarios(check, first, folder, reporter) : [];
     const fusion = await auditArtifact(check);
+    const { saturation, warning } = await scanPairs(check.artifact.model);
     const fallbackNodes = await findFallback(check, sides.artifact(first).feeds);
     const sizes = compareSizes(
       { files: check.source.files, parameters: sides.parameters, peakMemoryBytes: memory.source },
@@ -79,6 +81,8 @@ export async function checkArtifact(
         latency,
         sizes,
         fusion,
+        saturation,
+        warnings: warning === undefined ? [] : [warning],
         fallbackNodes,
         notVerified: check.notVerified,
       },
@@ -233,6 +237,7 @@ async function describeCheck(
       platform: machine.platform,
       cpu: machine.cpu.model,
       instructionSets: machine.cpu.instructionSets ?? [],
+      saturatesPairs: machine.cpu.saturatesPairs ?? null,
       threads: null,
     },
     data: {

@@ -122,6 +122,7 @@ export async function exportInto(
         notes: written.findings.map(({ rule, node, message }) => `${rule} ${node}: ${message}`),
         verified: written.verified,
         notVerified: [...written.notVerified],
+        ...(target === 'onnx' && check.saturation !== null && { saturation: check.saturation }),
       },
       [...written.files, ...companions, ...Object.values(CHECK_FILES)],
     );

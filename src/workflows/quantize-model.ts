@@ -13,6 +13,7 @@ import {
 } from '../quantize/lowering.ts';
 import { quantizationFile, serializeQuantizationFile } from '../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import type { Saturation } from '../quantize/saturation.ts';
 import { SEARCH_NAME, type SearchFile } from '../quantize/search/search-file.ts';
 import type { ReadInputMoments } from '../quantize/weights/input-moments.ts';
 import { builtInRecipe, parseRecipe } from '../recipe/load.ts';
@@ -29,6 +30,7 @@ import type { DataChoice } from './open-data.ts';
 import { type PlannedModel, planModel } from './plan-model.ts';
 import { smoothingNote } from './plan-notes.ts';
 import type { Reporter } from './progress.ts';
+import { scanPairs } from './scan-pairs.ts';
 import { type SearchRequest, searchPlan } from './search-plan.ts';
 import { verifySmoothing } from './verify-smoothing.ts';
 
@@ -60,6 +62,8 @@ export interface QuantizeResult {
   readonly manifest?: Manifest;
   /** Null when the artifact is not for a runtime of this machine. */
   readonly fusion?: FusionAudit | null;
+  /** Whether its integer products give the same sums on every CPU; null likewise. */
+  readonly saturation?: Saturation | null;
   /** What was measured when a budget was given. */
   readonly search?: SearchFile;
 }
@@ -125,6 +129,7 @@ export async function quantizeInto(
   for (const rule of plan.unmatchedRules)
     reporter.warn(`recipe ${recipe.name}: ${rule} matched no layer.`);
   const written = await openModel(path);
+  const saturation = isFloat16 ? null : await warnOfPairs(written, reporter);
   const manifest = await writeManifest(
     folder,
     {
@@ -137,6 +142,7 @@ export async function quantizeInto(
       excluded: excludedLayers(plan),
       notes: plan.unmatchedRules.map((rule) => `${rule} matched no layer`),
       ...verification(fusion),
+      ...(saturation !== null && { saturation }),
     },
     [
       QUANTIZED_FILES.model,
@@ -151,8 +157,16 @@ export async function quantizeInto(
     plan,
     manifest,
     fusion,
+    saturation,
     ...(search !== undefined && { search }),
   };
+}
+
+/** autoglm's own layers are safe; ones that were INT8 in the source may not be. */
+async function warnOfPairs(written: Model, reporter: Reporter): Promise<Saturation> {
+  const { saturation, warning } = await scanPairs(written);
+  if (warning !== undefined) reporter.warn(warning);
+  return saturation;
 }
 
 /** Says so when float16 activations, which are for TensorRT, leave every layer float. */

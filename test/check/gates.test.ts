@@ -8,6 +8,7 @@ const NOTHING: GateInput = {
   accuracy: null,
   latency: [],
   sizes: { ...SAMPLE_CHECK.sizes, peakMemoryRatio: null },
+  saturation: null,
 };
 
 /** What the sample check measured, each limit just met. */
@@ -25,6 +26,8 @@ const MET = {
   minSpeedup: 2.7097,
   maxSizeRatio: 0.53,
   maxPeakMemoryRatio: 0.9167,
+  // 6 of 98,304 pairs.
+  maxUnsafePairs: 6 / 98_304,
 };
 
 /** The same, each limit just missed. */
@@ -41,6 +44,7 @@ const MISSED = {
   minSpeedup: 2.71,
   maxSizeRatio: 0.52,
   maxPeakMemoryRatio: 0.91,
+  maxUnsafePairs: '0.006%',
 };
 
 describe('evaluateGates', () => {
@@ -187,7 +191,7 @@ describe('parseGates', () => {
     expect(() => parseGates(['maxDrop=1'])).toThrow(
       '--gate maxDrop=1: is no gate (got "maxDrop", expected <name>=<limit> with one of maxTop1Drop, ' +
         'maxPerplexityRatio, maxKl, maxKlP999, minAgreement, minCosine, minSqnr, minRowCosine, minRowSqnr, ' +
-        'minSpeedup, maxSizeRatio, maxPeakMemoryRatio).',
+        'minSpeedup, maxSizeRatio, maxPeakMemoryRatio, maxUnsafePairs).',
     );
   });
 

@@ -35,6 +35,7 @@ export const SAMPLE_CHECK: CheckResult = {
     platform: 'linux x64',
     cpu: 'AMD EPYC 9R14',
     instructionSets: ['avx2', 'avx512_vnni'],
+    saturatesPairs: false,
     threads: 2,
   },
   data: { name: 'calibration/text', sha256: 'c'.repeat(64), samples: 8, representative: true },
@@ -125,6 +126,14 @@ export const SAMPLE_CHECK: CheckResult = {
         reason: 'ran as a float MatMul: the weight is widened in every run',
       },
     ],
+  },
+  saturation: {
+    products: 12,
+    worstPair: 131,
+    pairs: 98_304,
+    unsafePairs: 6,
+    unsafeLayers: [{ node: '/layers.0/mlp/up/MatMul', worstPair: 131, unsafePairs: 6 }],
+    notScanned: [],
   },
   fallbackNodes: [],
   gates: [
