@@ -6,7 +6,8 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openDataset } from '../../../dist/calibrate/dataset.js';
-import { feedInputs, makeFeeds } from '../../../dist/calibrate/make-feeds.js';
+import { feedInputs } from '../../../dist/calibrate/feed-input.js';
+import { makeFeeds } from '../../../dist/calibrate/make-feeds.js';
 import { convertToFloat32 } from '../../../dist/passes/convert-to-float32.js';
 import { findLinears } from '../../../dist/passes/find-linears.js';
 import { hashFile } from '../../../dist/storage/hash-file.js';
