@@ -11,7 +11,7 @@ const PART_LIMITS: PartLimits = { partBytes: 64 * 2 ** 20, spoolBytes: 64 * 2 **
 export interface GramCollection
   extends Pick<
     CollectOptions,
-    'model' | 'dataset' | 'openObserver' | 'modelPath' | 'hints' | 'onProgress'
+    'model' | 'dataset' | 'openObserver' | 'modelPath' | 'hints' | 'onProgress' | 'onCopy'
   > {
   /** Features along the last axis, by value: inputs of linear layers. */
   readonly widths: ReadonlyMap<string, number>;

@@ -72,6 +72,8 @@ export interface CollectOptions {
   /** Adds up second moments of these values, too, and leaves them in files `prefix`... of `folder`. */
   readonly grams?: Omit<GramOptions, 'model'>;
   readonly onProgress?: (progress: CollectProgress) => void;
+  /** Called with each weight file that cannot be linked, so that its weights are copied. */
+  readonly onCopy?: (path: string) => void;
   /** Ends the collection between two runs; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -181,7 +183,7 @@ async function runPart(
   let observer: ActivationObserver | undefined;
   try {
     const path = join(folder, 'tapped.onnx');
-    await saveModel(part.model, path, { referenceWeights: true });
+    await saveModel(part.model, path, { referenceWeights: true, onCopy: options.onCopy });
     observer = await options
       .openObserver(path, {
         session: observerSession(options.threads, parts.length > 1),

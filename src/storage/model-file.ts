@@ -39,6 +39,8 @@ export interface SaveOptions extends Pick<WriteOptions, 'externalData' | 'refere
   readonly dataFileName?: string;
   /** Called as bytes are written, with the total so far. */
   readonly onBytes?: (written: number) => void;
+  /** With `referenceWeights`: called with each weight file that cannot be linked and is copied. */
+  readonly onCopy?: ((path: string) => void) | undefined;
 }
 
 /**
@@ -63,7 +65,7 @@ export async function saveModel(
   }
   const output = await stageFolder(folder);
   try {
-    await writeOnnxModel(model, counted(output, options.onBytes), {
+    await writeOnnxModel(model, observed(output, options), {
       ...options,
       modelFile,
       dataFile,
@@ -75,18 +77,21 @@ export async function saveModel(
   }
 }
 
-function counted(output: OutputFolder, onBytes: SaveOptions['onBytes']): OutputFolder {
-  if (onBytes === undefined) return output;
+function observed(output: OutputFolder, { onBytes, onCopy }: SaveOptions): OutputFolder {
   let written = 0;
   return {
-    ...output,
+    async link(path, name) {
+      const isLinked = await output.link(path, name);
+      if (!isLinked) onCopy?.(path);
+      return isLinked;
+    },
     async create(name) {
       const file = await output.create(name);
       return {
         async append(bytes) {
           await file.append(bytes);
           written += bytes.length;
-          onBytes(written);
+          onBytes?.(written);
         },
       };
     },

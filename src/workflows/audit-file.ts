@@ -7,7 +7,7 @@ import { type Lowering, ONNXRUNTIME_LOWERING } from '../quantize/lowering.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
 import { openModel, saveModel } from '../storage/model-file.ts';
-import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
+import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 
 /** Models with more bytes of constants are audited in parts: onnxruntime repacks weights when it loads. */
 const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
@@ -40,7 +40,7 @@ export async function auditFile(
           Math.min(PART_BYTES, wholeModelBytes),
         );
   if (parts === undefined) {
-    return { ...auditFusion(await optimized(path), plan, lowering), parts: 1 };
+    return { ...auditFusion(await optimized(path, written), plan, lowering), parts: 1 };
   }
   const nodes: Node[] = [];
   for (const { model } of parts) nodes.push(...(await optimizedPart(model)));
@@ -60,14 +60,15 @@ async function optimizedPart(part: Model): Promise<readonly Node[]> {
   try {
     const path = join(folder, 'part.onnx');
     await saveModel(part, path, { referenceWeights: true });
-    return (await optimized(path)).graph.nodes;
+    return (await optimized(path, part)).graph.nodes;
   } finally {
     await removeTemporaryFolder(folder);
   }
 }
 
-async function optimized(path: string): Promise<Model> {
-  const folder = await makeTemporaryFolder();
+async function optimized(path: string, model: Model): Promise<Model> {
+  // Weights inside the .onnx file are written again.
+  const folder = await makeScratchFolder(model);
   try {
     const optimizedModelPath = join(folder, 'optimized.onnx');
     const session = await onnxruntimeRunner.load(path, {

@@ -23,6 +23,7 @@ import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, feedHints, openData } from './open-data.ts';
 import type { Reporter } from './progress.ts';
+import { warnOfCopies } from './warn-of-copies.ts';
 
 /** Name of the file that calibration leaves in its folder. */
 export const CALIBRATION_NAME = 'calibration.json';
@@ -65,6 +66,7 @@ export async function calibrateSource(
     hints,
     channels: [...new Set(products.map(({ input }) => input))],
     ...(shard !== undefined && { shard }),
+    onCopy: warnOfCopies(reporter),
     onProgress: ({ done, total, parts, rssBytes }) =>
       reporter.progress({
         task: 'calibrate',

@@ -1,9 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { feedInputs } from '../calibrate/feed-input.ts';
 import { asFed, makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Dataset, Sample } from '../calibrate/sample.ts';
+import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
 import { compareAccuracy, type PairedSample } from '../check/accuracy.ts';
 import type { Accuracy, CheckResult, FallbackNode, Latency } from '../check/check-result.ts';
 import { completeCheck } from '../check/complete-check.ts';
@@ -17,6 +16,7 @@ import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
 import { findPlacement } from '../runners/placement.ts';
 import type { Feeds } from '../runners/runner.ts';
 import { openModel } from '../storage/model-file.ts';
+import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { auditFile } from './audit-file.ts';
 import { saveFloat32Twin } from './float32-twin.ts';
 import { measureScenarios } from './measure-scenarios.ts';
@@ -26,6 +26,7 @@ import { feedHints } from './open-data.ts';
 import type { Reporter } from './progress.ts';
 import { scanPairs } from './scan-pairs.ts';
 import { VERSION } from './version.ts';
+import { warnOfCopies } from './warn-of-copies.ts';
 
 /** What is compared, where, and how it is judged. */
 export interface ArtifactCheck {
@@ -57,7 +58,7 @@ export async function checkArtifact(
   check: ArtifactCheck,
   reporter: Reporter,
 ): Promise<CheckResult> {
-  const folder = await mkdtemp(join(tmpdir(), 'autoglm-check-'));
+  const folder = await makeScratchFolder(check.source.model);
   try {
     const sides = await openSides(check);
     const { accuracy, memory } = await measureAccuracy(check, sides, reporter);
@@ -89,7 +90,7 @@ export async function checkArtifact(
       check.gates,
     );
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeTemporaryFolder(folder);
   }
 }
 
@@ -162,16 +163,17 @@ async function timeScenarios(
   folder: string,
   reporter: Reporter,
 ): Promise<readonly Latency[]> {
-  const twin = await saveFloat32Twin(check.source.model, check.source.path, folder);
-  const isTwin = twin !== check.source.path;
+  const { model, path } = check.source;
+  const twin = await saveFloat32Twin(model, path, folder, warnOfCopies(reporter));
+  const isTwin = twin !== path;
   return measureScenarios(
     {
-      baseline: { path: twin, model: isTwin ? await openModel(twin) : check.source.model },
+      baseline: { path: twin, model: isTwin ? await openModel(twin) : model },
       artifact: check.artifact,
-      baselineLabel: isTwin ? 'float32 twin' : labelOf(check.source.model),
+      baselineLabel: isTwin ? 'float32 twin' : labelOf(model),
       sample,
       device: check.device.device,
-      hints: feedHints(check.source.model),
+      hints: feedHints(model),
       seed: check.seed,
       contextLength: check.contextLength,
     },

@@ -1,6 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import type { GramFile } from '../calibrate/activation-observer.ts';
 import { collectGrams } from '../calibrate/collect-grams.ts';
 import { elementsFromBytes } from '../calibrate/element-array.ts';
@@ -19,9 +17,11 @@ import {
 } from '../quantize/weights/input-moments.ts';
 import { GPTQ_MAX_WIDTH, int4Settings } from '../recipe/recipe.ts';
 import { openOnnxruntimeObserver } from '../runners/observer.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, feedHints, openData } from './open-data.ts';
 import type { Reporter } from './progress.ts';
+import { warnOfCopies } from './warn-of-copies.ts';
 
 /** Second moments on disk, for the time that weights are rounded. */
 export interface CollectedMoments {
@@ -58,8 +58,8 @@ export async function collectMoments(
   }
   const dataset = await openData(choice, source);
   const model = sourceOfWeights(source.model, plan);
-  const folder = await mkdtemp(join(tmpdir(), 'autoglm-moments-'));
-  const close = () => rm(folder, { recursive: true, force: true });
+  const folder = await makeTemporaryFolder('autoglm-moments-');
+  const close = () => removeTemporaryFolder(folder);
   try {
     const files = await collectGrams({
       model,
@@ -70,6 +70,7 @@ export async function collectMoments(
       hints: feedHints(source.model),
       maxWidth: rounding === 'gptq' ? GPTQ_MAX_WIDTH : 0,
       folder,
+      onCopy: warnOfCopies(reporter),
       onProgress: ({ done, total, rssBytes: memoryBytes }) =>
         reporter.progress({ task: 'second moments', done, total, unit: 'samples', memoryBytes }),
     });
