@@ -170,6 +170,24 @@ function elementsOf(source: ts.SourceFile, constant: string): string[] {
 }
 
 describe('architecture', () => {
+  it('makes temporary folders and starts processes in one place each, which end with the process', () => {
+    const makers: Readonly<Record<string, readonly string[]>> = {
+      'mkdtemp|mkdtempSync|tmpfile': ['storage/temporary-folder.ts'],
+      'spawn|fork|execFile|exec': [
+        'runners/child.ts',
+        'runners/living-processes.ts',
+        'runners/trtexec.ts',
+      ],
+    };
+    for (const [calls, allowed] of Object.entries(makers)) {
+      const pattern = new RegExp(`(?<![.\\w])(${calls})\\(`);
+      const found = [...sources.values()]
+        .filter((source) => pattern.test(source.text))
+        .map(({ fileName }) => relative(src, fileName).split(sep).join('/'));
+      expect(found.sort()).toEqual(allowed);
+    }
+  });
+
   it('imports point one way between the folders of src/', () => {
     const violations: string[] = [];
     for (const source of sources.values()) {

@@ -20,6 +20,8 @@ export function createProgressBars(stream: NodeJS.WritableStream): ProgressDispl
     bar = undefined;
     task = '';
   };
+  // The cursor comes back however the process ends.
+  process.once('exit', close);
   return {
     close,
     update(event) {

@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RunnerError } from '../errors.ts';
 import type { AnswerMessage, CommandMap } from './child-commands.ts';
+import { killAtExit } from './living-processes.ts';
 
 /** A child process that answers commands. An idle one does not keep the parent alive. */
 export interface Child<C extends CommandMap> {
@@ -28,11 +29,6 @@ const QUIET = { ORT_DISABLE_TELEMETRY: '1' };
 /** Bytes of the child's stderr kept to explain a crash. */
 const STDERR_TAIL = 16 * 1024;
 
-const living = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of living) child.kill('SIGKILL');
-});
-
 /**
  * Returns the compiled file of a child's entry module, `name` beside the module at `moduleUrl`. Child
  * processes always run JavaScript: from `src/*.ts` the entry is looked up under `dist/`.
@@ -49,13 +45,14 @@ export function compiledEntry(moduleUrl: string, name: string): string {
  * kept back, so it cannot tear a progress bar; its end is quoted when the process crashes.
  */
 export function startChild<C extends CommandMap>(entry: string): Child<C> {
-  const child = fork(entry, [], {
-    serialization: 'advanced',
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    execArgv: [],
-    env: { ...QUIET, ...process.env },
-  });
-  living.add(child);
+  const child = killAtExit(
+    fork(entry, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      execArgv: [],
+      env: { ...QUIET, ...process.env },
+    }),
+  );
   let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-STDERR_TAIL);
@@ -71,7 +68,6 @@ export function startChild<C extends CommandMap>(entry: string): Child<C> {
   };
   const gone = new Promise<void>((resolve) => {
     const end = (reason: string): void => {
-      living.delete(child);
       ended ??= reason;
       for (const id of [...pending.keys()]) settle(id)?.reject(new RunnerError(ended));
       resolve();

@@ -1,6 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { compiledEntry, startChild } from './child.ts';
 import { loadError, withModelName } from './onnxruntime-errors.ts';
 import type { Device, Feeds, LoadOptions } from './runner.ts';
@@ -45,7 +43,7 @@ export async function findPlacement(
   options: LoadOptions,
   feeds: Feeds,
 ): Promise<Placement> {
-  const folder = await mkdtemp(join(tmpdir(), 'autoglm-profile-'));
+  const folder = await makeTemporaryFolder('autoglm-profile-');
   const child = startChild<SessionCommands>(compiledEntry(import.meta.url, 'session-process'));
   try {
     const { session } = await child
@@ -60,7 +58,7 @@ export async function findPlacement(
     return summarizePlacement(kernels, options.device);
   } finally {
     await child.stop();
-    await rm(folder, { recursive: true, force: true });
+    await removeTemporaryFolder(folder);
   }
 }
 

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { killAtExit } from './living-processes.ts';
 
 /** The TensorRT command line that builds engines. */
 export interface Trtexec {
@@ -51,8 +52,10 @@ export function findProgram(
 /** Returns what a program prints (both streams), '' when it cannot be run or takes over 10 s. */
 export function readOutput(path: string, options: readonly string[]): Promise<string> {
   return new Promise((resolve) => {
-    execFile(path, options, { timeout: 10_000, encoding: 'utf8' }, (_error, stdout, stderr) => {
-      resolve(`${stdout}${stderr}`);
-    });
+    killAtExit(
+      execFile(path, options, { timeout: 10_000, encoding: 'utf8' }, (_error, stdout, stderr) => {
+        resolve(`${stdout}${stderr}`);
+      }),
+    );
   });
 }

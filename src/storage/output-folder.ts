@@ -1,17 +1,9 @@
-import { existsSync } from 'node:fs';
-import {
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  stat,
-  unlink,
-} from 'node:fs/promises';
+import { closeSync, existsSync, linkSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import { type FileHandle, open, readdir, stat, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { OutputFile, OutputFolder } from '../formats/onnx/byte-source.ts';
 import { closeFile } from './file-source.ts';
+import { keepAtExit, removeAtExit } from './remove-at-exit.ts';
 
 /**
  * Files that are written under temporary names and appear together, in the order of their
@@ -35,24 +27,29 @@ interface StagedFile {
  * killed run left behind under the names that are written now are removed.
  */
 export async function stageFolder(folder: string): Promise<StagedFolder> {
-  await mkdir(folder, { recursive: true });
+  // Not in the background, where it could bring back a folder that an exit has just removed.
+  mkdirSync(folder, { recursive: true });
   const staged: StagedFile[] = [];
   const stage = async (name: string): Promise<string> => {
     await removeLeftovers(folder, name);
-    return join(folder, temporaryName(name, process.pid));
+    const temporary = join(folder, temporaryName(name, process.pid));
+    removeAtExit(temporary);
+    return temporary;
   };
   return {
     async create(name) {
       const temporary = await stage(name);
-      // Never through a name that is taken: it may be a link to somebody's weights.
-      const handle = await open(temporary, 'wx');
+      // Never through a name that is taken: it may be a link to somebody's weights. Made in one turn
+      // with its name's registration: no exit comes between.
+      closeSync(openSync(temporary, 'wx'));
+      const handle = await open(temporary, 'r+');
       staged.push({ name, temporary, handle });
       return appender(handle);
     },
     async link(path, name) {
       const temporary = await stage(name);
       try {
-        await link(path, temporary);
+        linkSync(path, temporary);
       } catch {
         return false;
       }
@@ -64,13 +61,15 @@ export async function stageFolder(folder: string): Promise<StagedFolder> {
         await handle?.sync();
         await handle?.close();
       }
-      await publish(folder, staged);
+      publish(folder, staged);
+      await syncFolder(folder);
       return staged.map(({ name }) => join(folder, name));
     },
     async abort() {
       for (const { handle, temporary } of staged) {
         await handle?.close().catch(() => {});
         await unlink(temporary).catch(() => {});
+        keepAtExit(temporary);
       }
     },
   };
@@ -90,21 +89,22 @@ function appender(handle: FileHandle): OutputFile {
 /**
  * The last file names the others (a model its data). While several files replace old ones, it
  * must not be there: a killed run then leaves no model rather than an old one over new data.
+ * Synchronous, so that an interrupted run finds all the old names or all the new ones.
  */
-async function publish(folder: string, staged: readonly StagedFile[]): Promise<void> {
+function publish(folder: string, staged: readonly StagedFile[]): void {
   const last = staged.at(-1);
   const replacesOthers = staged.slice(0, -1).some(({ name }) => existsSync(join(folder, name)));
   if (last !== undefined && replacesOthers) {
     closeFile(resolve(folder, last.name));
-    await unlink(join(folder, last.name)).catch(() => {});
+    rmSync(join(folder, last.name), { force: true });
   }
   for (const { name, temporary } of staged) {
     closeFile(resolve(folder, name));
-    await rename(temporary, join(folder, name));
+    renameSync(temporary, join(folder, name));
     // rename(2) does nothing when both names are links to one file, and leaves the temporary name.
-    await unlink(temporary).catch(() => {});
+    rmSync(temporary, { force: true });
+    keepAtExit(temporary);
   }
-  await syncFolder(folder);
 }
 
 /** Makes the renames durable. Windows cannot open folders and does not need it. */

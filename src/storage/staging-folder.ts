@@ -1,6 +1,8 @@
-import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
+import { keepAtExit, removeAtExit } from './remove-at-exit.ts';
 
 /** Left behind only by a killed process; the next one with the same output clears it. */
 const PARTIAL_SUFFIX = '.autoglm-partial';
@@ -34,49 +36,58 @@ export async function writeThroughStaging<T>(
     await refuseExisting(output, targets);
   }
   await rm(partial, { recursive: true, force: true });
-  const made = await mkdir(partial, { recursive: true });
+  const parents = makeStaging(partial);
   let isDone = false;
   try {
     const result = await write(partial);
-    await (options.mode === 'replace'
-      ? swapFolder(partial, output)
-      : moveFiles(partial, output, options.force));
+    if (options.mode === 'merge' && !options.force) {
+      await refuseExisting(output, readdirSync(partial).sort());
+    }
+    if (options.mode === 'replace') swapFolder(partial, output);
+    else moveFiles(partial, output);
     isDone = true;
     return result;
   } finally {
     await rm(partial, { recursive: true, force: true });
-    if (!isDone && made !== undefined) await removeEmpty(dirname(output), dirname(made));
+    for (const parent of parents) {
+      if (!isDone) await rmdir(parent).catch(() => {});
+      keepAtExit(parent);
+    }
+    keepAtExit(partial);
   }
 }
 
-/** Removes `folder` and its parents below `end`, as long as they are empty: a failed run leaves none. */
-async function removeEmpty(folder: string, end: string): Promise<void> {
-  for (let at = resolve(folder); at !== resolve(end) && at !== dirname(at); at = dirname(at)) {
-    const isGone = await rmdir(at).then(
-      () => true,
-      () => false,
-    );
-    if (!isGone) return;
-  }
+/**
+ * Makes the folder and returns those of its parents that were not there before, the innermost first.
+ * Until they are taken back, a process that exits removes them all.
+ */
+function makeStaging(partial: string): readonly string[] {
+  const missing: string[] = [];
+  for (let at = resolve(dirname(partial)); !existsSync(at); at = dirname(at)) missing.push(at);
+  for (const parent of [...missing].reverse()) removeAtExit(parent, 'if empty');
+  removeAtExit(partial);
+  mkdirSync(partial, { recursive: true });
+  return missing;
 }
 
-async function swapFolder(partial: string, output: string): Promise<void> {
+// The last steps are synchronous, so that a signal finds all of the old output or all of the new.
+
+function swapFolder(partial: string, output: string): void {
   const old = `${partial}-old`;
-  await rm(old, { recursive: true, force: true });
-  if (await exists(output)) await rename(output, old);
-  await rename(partial, output);
-  await rm(old, { recursive: true, force: true });
+  rmSync(old, { recursive: true, force: true });
+  if (existsSync(output)) renameSync(output, old);
+  renameSync(partial, output);
+  rmSync(old, { recursive: true, force: true });
 }
 
-async function moveFiles(partial: string, output: string, force: boolean): Promise<void> {
-  await mkdir(output, { recursive: true });
-  const names = (await readdir(partial)).sort();
-  if (!force) await refuseExisting(output, names);
+function moveFiles(partial: string, output: string): void {
+  mkdirSync(output, { recursive: true });
+  const names = readdirSync(partial).sort();
   // Models last: whoever sees the new .onnx also sees the weights and tables it refers to.
   const isModel = (name: string): boolean => name.endsWith('.onnx');
   for (const name of [...names.filter((n) => !isModel(n)), ...names.filter(isModel)]) {
-    await rm(join(output, name), { recursive: true, force: true });
-    await rename(join(partial, name), join(output, name));
+    rmSync(join(output, name), { recursive: true, force: true });
+    renameSync(join(partial, name), join(output, name));
   }
 }
 

@@ -1,8 +1,5 @@
-import { execFile } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { chmod, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import type { CheckResult } from '../check/check-result.ts';
 import { UnsupportedError } from '../errors.ts';
@@ -20,8 +17,11 @@ import { ONNXRUNTIME_LOWERING, TENSORRT_TWIN_LOWERING } from '../quantize/loweri
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { chooseDevice } from '../runners/devices.ts';
+import { runProgram } from '../runners/living-processes.ts';
 import { findTrtexec } from '../runners/trtexec.ts';
 import { openModel, saveModel } from '../storage/model-file.ts';
+import { isFile } from '../storage/output-folder.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { createWeightWorkerPool, type WeightWorkerPool } from '../workers/weight-worker-pool.ts';
 import { namesWithColon, onnxruntimeTableFiles, tensorrtCacheFile } from './calibration-tables.ts';
@@ -81,7 +81,7 @@ export async function exportInto(
 ): Promise<ExportResult> {
   const { source, target, choice } = request;
   const plan = parseQuantizationFile(await readFile(request.plan, 'utf8'), request.plan).plan;
-  const scratch = await mkdtemp(join(tmpdir(), 'autoglm-export-'));
+  const scratch = await makeTemporaryFolder('autoglm-export-');
   const workers = createWeightWorkerPool();
   try {
     const context = { folder, scratch, request, plan, workers };
@@ -129,7 +129,7 @@ export async function exportInto(
     return { schema: 'autoglm.export/1', target, manifest, check };
   } finally {
     await workers.close();
-    await rm(scratch, { recursive: true, force: true });
+    await removeTemporaryFolder(scratch);
   }
 }
 
@@ -189,7 +189,6 @@ async function exportOnnx(
   const { source, choice } = request;
   const isInt4 = plan.layers.some(({ scheme }) => scheme === 'w4a16');
   const name = join('onnx', onnxFileName(isInt4 ? 'q4' : 'q8'));
-  await mkdir(join(folder, 'onnx'), { recursive: true });
   const moments = await collectMoments(
     { source, plan, lowering: ONNXRUNTIME_LOWERING, choice },
     reporter,
@@ -247,18 +246,17 @@ async function buildEngine(
     return { files: [], verified: [], notVerified: [reason] };
   }
   reporter.note(`building the engine with ${trtexec.path}`);
-  try {
-    await promisify(execFile)('bash', [join(folder, TENSORRT_FILES.script)], {
-      cwd: folder,
-      env: { ...process.env, TRTEXEC: trtexec.path },
-      maxBuffer: 1 << 28,
-    });
-  } catch (error) {
-    const lines = error instanceof Error ? error.message.trim().split('\n') : [];
+  // The script works in its own folder, so its path must not be relative to ours.
+  const { exitCode, lastLine } = await runProgram(
+    'bash',
+    [resolve(folder, TENSORRT_FILES.script)],
+    { cwd: folder, env: { ...process.env, TRTEXEC: trtexec.path } },
+  );
+  if (exitCode !== 0 || !(await isFile(join(folder, 'model.engine')))) {
     return {
       files: [],
       verified: [],
-      notVerified: [`tensorrt: trtexec ${trtexec.version ?? ''} failed: ${lines.at(-1) ?? ''}`],
+      notVerified: [`tensorrt: trtexec ${trtexec.version ?? ''} failed: ${lastLine}`],
     };
   }
   return {

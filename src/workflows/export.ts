@@ -1,9 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { exists, writeThroughStaging } from '../storage/staging-folder.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
 import { type ExportResult, exportInto } from './export-model.ts';
 import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
@@ -59,7 +58,7 @@ export async function exportModel(
   }
   const data = requireData(options, 'export');
   const output = await requireOwnOutput(options, source, 'export');
-  const scratch = await mkdtemp(join(tmpdir(), 'autoglm-plan-'));
+  const scratch = await makeTemporaryFolder('autoglm-plan-');
   try {
     const { plan, calibration } = await planFor(scratch, { options, source, data }, reporter);
     const result = await writeThroughStaging(
@@ -82,7 +81,7 @@ export async function exportModel(
     );
     return { ...result, folder: output };
   } finally {
-    await rm(scratch, { recursive: true, force: true });
+    await removeTemporaryFolder(scratch);
   }
 }
 

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FeedHints, type FeedInput, feedInputs } from '../calibrate/feed-input.ts';
 import { asFed, makeFeeds } from '../calibrate/make-feeds.ts';
@@ -23,6 +22,7 @@ import { makeSwitchable, switchablePlan } from '../quantize/search/switchable-mo
 import { type LogitJudge, startLogitJudge } from '../runners/logit-judge.ts';
 import type { Feeds, SessionValue } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
+import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { feedHints } from './open-data.ts';
@@ -88,7 +88,7 @@ export function openSearchEvaluator(request: EvaluatorRequest): SearchEvaluator 
     close: async () => {
       const open = await bench?.catch(() => undefined);
       await open?.judge.close();
-      if (open !== undefined) await rm(open.folder, { recursive: true, force: true });
+      if (open !== undefined) await removeTemporaryFolder(open.folder);
     },
   };
 }
@@ -130,7 +130,7 @@ async function openBench(request: EvaluatorRequest): Promise<Bench> {
     return { folder, judge, output, switched: undefined };
   } catch (error) {
     await judge.close();
-    await rm(folder, { recursive: true, force: true });
+    await removeTemporaryFolder(folder);
     throw error;
   }
 }
