@@ -1,5 +1,5 @@
 import { UnsupportedError } from '../errors.ts';
-import { type Model, opsetVersion } from '../ir/model.ts';
+import { type Graph, type Model, type Node, opsetVersion } from '../ir/model.ts';
 import { createWeightKernel, type WeightKernel } from '../numerics/weight-kernel.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
 import { findLinears } from '../passes/find-linears.ts';
@@ -12,10 +12,11 @@ import { createBlockQuantizer } from './blocked-weight.ts';
 import { findEmbeddings } from './find-embeddings.ts';
 import { linearForm } from './linear-form.ts';
 import { integerLayers, type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
+import { type Quantizer, surroundProducts } from './product-form.ts';
 import type { PlannedEmbedding, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
 import { beginRewrite, finishRewrite } from './rewrite.ts';
 import { applySmoothing } from './smooth/apply-smoothing.ts';
-import { declaredRank } from './value-types.ts';
+import { declaredShape } from './value-types.ts';
 import type { ReadInputMoments } from './weights/input-moments.ts';
 import { int4Weights } from './weights/int4-weight.ts';
 import type { WriteContext } from './write-context.ts';
@@ -67,18 +68,7 @@ export function applyQuantization(
   const typed = runPasses(source, [inferShapes]);
   const layers = findLinears(typed);
   const entries = inNodeOrder(typed, layers, wanted);
-  const context: WriteContext = {
-    rewrite: beginRewrite(typed.graph),
-    lowering,
-    kernel,
-    quantizeBlocks: createBlockQuantizer(kernel),
-    nodeNames: new Map(plan.layers.map(({ name, node }) => [name, node])),
-    activations: new Map(),
-    dynamicActivations: new Map(),
-    integerProducts: integerProducts(entries),
-    weights: new Map(),
-    blockedWeights: new Map(),
-  };
+  const context = beginWriting(typed.graph, entries, lowering, kernel);
   const settings = int4Settings(plan.recipe);
   const int4 = int4Context(
     settings,
@@ -87,7 +77,8 @@ export function applyQuantization(
   );
   if (lowering.weightOnly === 'int8') writeEmbeddings(context, typed, layers, plan.embeddings);
   for (const { planned, layer } of entries) {
-    const form = linearForm(layer, planned.scheme, declaredRank(typed.graph, layer.input));
+    const rank = declaredShape(typed.graph, layer.input)?.length;
+    const form = linearForm(layer, planned.scheme, rank);
     const { blockSize } = planned.weight;
     if (planned.scheme === 'w4a16') writeInt4(context, int4, layer);
     else if (blockSize !== undefined) writeInt8Blocks(context, layer, blockSize);
@@ -113,6 +104,31 @@ function writeEmbeddings(
     if (table.blockSize === undefined) writeEmbedding(context, found);
     else writeBlockedEmbedding(context, found, table.blockSize);
   }
+}
+
+function beginWriting(
+  graph: Graph,
+  entries: readonly PlannedEntry[],
+  lowering: Lowering,
+  kernel: WeightKernel,
+): WriteContext {
+  const quantizers = entries.flatMap(({ planned, layer }): [Node, Quantizer][] => {
+    if (planned.scheme === 'w8a8') return [[layer.node, 'QuantizeLinear']];
+    return planned.scheme === 'w8a8-dynamic' ? [[layer.node, 'DynamicQuantizeLinear']] : [];
+  });
+  return {
+    rewrite: beginRewrite(graph),
+    lowering,
+    kernel,
+    quantizeBlocks: createBlockQuantizer(kernel),
+    nodeNames: new Map(entries.map(({ planned }) => [planned.name, planned.node])),
+    surroundings: surroundProducts(graph, new Map(quantizers)),
+    activations: new Map(),
+    dynamicActivations: new Map(),
+    integerProducts: integerProducts(entries),
+    weights: new Map(),
+    blockedWeights: new Map(),
+  };
 }
 
 /** A planned layer and where it is in the model. */

@@ -35,7 +35,7 @@ import type {
 } from './quantization-plan.ts';
 import { type SelectedScheme, selectSchemes } from './select-scheme.ts';
 import type { PlannedSmoothing } from './smooth/planned-smoothing.ts';
-import { declaredRank } from './value-types.ts';
+import { declaredShape } from './value-types.ts';
 import { weightConsumers } from './weight-consumers.ts';
 
 /** A decision that may still be taken back when a weight turns out to be shared. */
@@ -194,7 +194,7 @@ function planLayer(
     role: layer.role,
     scheme: choice.scheme,
     ...(choice.reason !== undefined && { reason: choice.reason }),
-    form: linearForm(layer, choice.scheme, declaredRank(model.graph, layer.input)),
+    form: linearForm(layer, choice.scheme, declaredShape(model.graph, layer.input)?.length),
     inFeatures: layer.inFeatures,
     outFeatures: layer.outFeatures,
     weight: planWeight(weight.initializer, weight.tensor, choice.scheme, {

@@ -1,4 +1,4 @@
-import type { Graph, TensorType } from '../ir/model.ts';
+import type { Dim, Graph, TensorType } from '../ir/model.ts';
 
 /** Returns the tensor type of a value of the main graph where the graph declares one. */
 export function declaredType(graph: Graph, value: string): TensorType | undefined {
@@ -9,7 +9,7 @@ export function declaredType(graph: Graph, value: string): TensorType | undefine
   return info?.type?.kind === 'tensor' ? info.type : undefined;
 }
 
-/** Returns the rank of a value, or undefined when the graph does not say. */
-export function declaredRank(graph: Graph, value: string): number | undefined {
-  return declaredType(graph, value)?.shape?.length;
+/** Returns the shape of a value or constant, or undefined when the graph does not say. */
+export function declaredShape(graph: Graph, value: string): readonly Dim[] | undefined {
+  return graph.initializers.get(value)?.dims ?? declaredType(graph, value)?.shape;
 }

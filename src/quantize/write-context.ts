@@ -6,6 +6,7 @@ import { float32ToFloat16 } from '../numerics/float16.ts';
 import type { WeightKernel } from '../numerics/weight-kernel.ts';
 import type { QuantizeBlocks } from './blocked-weight.ts';
 import type { Lowering } from './lowering.ts';
+import type { ProductSurroundings } from './product-form.ts';
 import type { PlannedActivation } from './quantization-plan.ts';
 import {
   gridKey,
@@ -24,6 +25,7 @@ export interface WriteContext {
   readonly quantizeBlocks: QuantizeBlocks;
   /** Names of product nodes by layer, as planned: the fusion audit finds layers by them. */
   readonly nodeNames: ReadonlyMap<string, string>;
+  readonly surroundings: ProductSurroundings;
   /** DequantizeLinear outputs by activation and type: all readers of a value share one pair. */
   readonly activations: Map<string, string>;
   /** Outputs of the DynamicQuantizeLinear of each activation that has one. */

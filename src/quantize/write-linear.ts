@@ -1,8 +1,10 @@
 import { attributes } from '../ir/attributes.ts';
 import type { Node } from '../ir/model.ts';
+import { inlineTensor } from '../ir/tensor.ts';
 import type { ScaleType } from '../numerics/affine.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
 import { typeAfter } from './layer-limits.ts';
+import { chooseProductForm } from './product-form.ts';
 import type { LinearForm, PlannedActivation } from './quantization-plan.ts';
 import { scaleSource } from './quantized-weight.ts';
 import { addConstant } from './rewrite.ts';
@@ -30,12 +32,14 @@ export function writeLinear(
   const value = node.inputs[0]!;
   const input =
     activation === undefined ? value : quantizedInput(context, node, value, activation, float);
-  const isGemm = lowering.shapedFor === 'tensorrt' ? node.opType === 'Gemm' : form === 'QGemm';
+  const isForTensorrt = lowering.shapedFor === 'tensorrt';
+  const isGemm = isForTensorrt ? node.opType === 'Gemm' : form === 'QGemm';
   const dequantized = dequantizeWeight(context, layer, float, isGemm);
-  rewrite.instead.set(node, [
-    ...dequantized.nodes,
-    ...product(context, layer, input, dequantized.value, isGemm),
-  ]);
+  const inputs = [input, dequantized.value];
+  const nodes = isForTensorrt
+    ? [productNode(context, layer, [...inputs, ...node.inputs.slice(2)], isGemm)]
+    : productAndBias(context, layer, inputs, form);
+  rewrite.instead.set(node, [...dequantized.nodes, ...nodes]);
   rewrite.perhapsUnused.add(weight.initializer);
   for (const step of weight.path) rewrite.perhapsUnused.add(step.outputs[0]!);
 }
@@ -70,30 +74,59 @@ function dequantizeWeight(
   return { nodes: [dequantize, transpose], value: turned };
 }
 
-/** The product node keeps name and metadata; onnxruntime wants the bias of a Gemm as an Add behind it. */
-function product(
-  context: WriteContext,
+/** The product node keeps name and metadata. */
+function productNode(
+  { nodeNames }: WriteContext,
   { name, node, weight }: LinearLayer,
-  input: string,
-  weightValue: string,
+  inputs: readonly string[],
   isGemm: boolean,
-): readonly Node[] {
-  const { rewrite, lowering, nodeNames } = context;
-  const output = node.outputs[0]!;
-  const bias = node.opType === 'Gemm' ? (node.inputs[2] ?? '') : '';
+): Node {
   const transB = weight.outputAxis === 0 ? { transB: 1n } : {};
-  const shape = {
+  return {
+    ...node,
     name: nodeNames.get(name) ?? node.name,
     opType: isGemm ? 'Gemm' : 'MatMul',
     attributes: attributes(isGemm ? transB : {}),
+    inputs,
   };
-  if (bias === '') return [{ ...node, ...shape, inputs: [input, weightValue] }];
-  if (isGemm && lowering.shapedFor === 'tensorrt') {
-    return [{ ...node, ...shape, inputs: [input, weightValue, bias] }];
-  }
-  const sum = rewrite.freshName(`${output}_product`);
-  return [
-    { ...node, ...shape, inputs: [input, weightValue], outputs: [sum] },
-    makeNode('Add', [sum, bias], output),
-  ];
+}
+
+/** The form that onnxruntime fuses: the bias of a Gemm is an Add behind it. */
+function productAndBias(
+  context: WriteContext,
+  layer: LinearLayer,
+  inputs: readonly string[],
+  form: LinearForm,
+): readonly Node[] {
+  const { rewrite, surroundings } = context;
+  const { node } = layer;
+  const { isShielded, rowBias } = chooseProductForm(surroundings, layer, form);
+  if (rowBias !== undefined) writeRowBias(context, layer, rowBias);
+  const output = node.outputs[0]!;
+  const bias = node.opType === 'Gemm' ? (node.inputs[2] ?? '') : '';
+  const product = productNode(context, layer, inputs, form === 'QGemm');
+  const made = isShielded || bias !== '' ? rewrite.freshName(`${output}_product`) : output;
+  const nodes = [made === output ? product : { ...product, outputs: [made] }];
+  const summand = isShielded && bias !== '' ? rewrite.freshName(`${output}_shielded`) : output;
+  if (isShielded) nodes.push(makeNode('Sub', [made, zeroVector(context, layer)], summand));
+  if (bias !== '') nodes.push(makeNode('Add', [isShielded ? summand : made, bias], output));
+  return nodes;
+}
+
+function zeroVector({ rewrite }: WriteContext, { weight, outFeatures }: LinearLayer): string {
+  const float = typeAfter(weight.tensor.dataType, weight.path);
+  const bytes = new Uint8Array(outFeatures * (float === 'float16' ? 2 : 4));
+  return addConstant(
+    rewrite,
+    inlineTensor(`${weight.initializer}_zeros`, float, [outFeatures], bytes),
+  );
+}
+
+function writeRowBias({ rewrite }: WriteContext, { node, bias }: LinearLayer, add: Node): void {
+  const { tensor, initializer } = bias!;
+  const dims = [1, ...tensor.dims];
+  const row = addConstant(rewrite, { ...tensor, name: `${initializer}_row`, dims });
+  const inputs = add.inputs.map((name) => (name === node.outputs[0] ? name : row));
+  rewrite.instead.set(add, [{ ...add, inputs }]);
+  rewrite.perhapsUnused.add(initializer);
 }

@@ -1,0 +1,137 @@
+import { indexUses, type UseIndex } from '../ir/index-uses.ts';
+import type { Graph, Node } from '../ir/model.ts';
+import type { LinearLayer } from '../passes/linear-layer.ts';
+import { typeAfter } from './layer-limits.ts';
+import type { LinearForm } from './quantization-plan.ts';
+import { declaredShape } from './value-types.ts';
+
+/** How an activation is quantized before its readers. */
+export type Quantizer = 'QuantizeLinear' | 'DynamicQuantizeLinear';
+
+/** The graph around products, as it will be when activations are quantized. */
+export interface ProductSurroundings {
+  readonly graph: Graph;
+  readonly index: UseIndex;
+  /** Products whose input is quantized. Those that read the same value share one quantizer. */
+  readonly quantizers: ReadonlyMap<Node, Quantizer>;
+}
+
+/** What keeps onnxruntime 1.30 from merging a product whose weight is a DequantizeLinear into something float. */
+export interface ProductForm {
+  /**
+   * Whether a vector of zeros is subtracted from the product: no fusion looks through a Sub, and as
+   * opposed to an Add of zeros it changes no number and is not taken for a bias.
+   */
+  readonly isShielded: boolean;
+  /** The Add whose constant bias [N] is to be a row [1, N], which is not taken for the bias of a Gemm. */
+  readonly rowBias?: Node;
+}
+
+/** The one thing that reads a value, where that matters to a fusion. */
+type Follower = 'Add' | 'Transpose' | 'clip' | 'clip, then quantized' | 'quantized' | 'other';
+
+const AS_IT_IS: ProductForm = { isShielded: false };
+const CLIPS: ReadonlySet<string> = new Set(['Relu', 'Clip']);
+
+/** Returns what {@link chooseProductForm} looks at. */
+export function surroundProducts(
+  graph: Graph,
+  quantizers: ReadonlyMap<Node, Quantizer>,
+): ProductSurroundings {
+  return { graph, index: indexUses(graph), quantizers };
+}
+
+/**
+ * Returns what a product needs around it to fuse in onnxruntime 1.30, where (seen on its optimised graphs):
+ * a product that only a Relu or Clip reads, which one node reads, is looked at as if that were a Q;
+ * a weight-only product that only a Q reads is not fused either; Gemm takes up a Transpose behind it; and
+ * MatMul + Add becomes a float Gemm with bias when the input has rank 2, or more and all dims known
+ * and the bias rank 1.
+ */
+export function chooseProductForm(
+  around: ProductSurroundings,
+  layer: LinearLayer,
+  form: LinearForm,
+): ProductForm {
+  const { node } = layer;
+  const output = node.outputs[0]!;
+  const ownBias = node.opType === 'Gemm' ? (node.inputs[2] ?? '') : '';
+  const add = ownBias === '' ? onlyAdd(around, output) : undefined;
+  const bias = add === undefined ? ownBias : operandBeside(add, output);
+  if (bias === '') {
+    return FATAL_TO[form]?.has(followerOf(around, output)) ? { isShielded: true } : AS_IT_IS;
+  }
+  const rank = declaredShape(around.graph, bias)?.length;
+  const isVector = rank === undefined || rank === 1;
+  const shape = declaredShape(around.graph, layer.input);
+  const isStatic = shape?.every((dim) => typeof dim === 'number');
+  const isFlat = node.opType === 'Gemm' || shape?.length === 2;
+  if (form === 'MatMulIntegerToFloat') {
+    return isStatic && isVector ? hideBias(layer, add) : AS_IT_IS;
+  }
+  if (form !== 'MatMulNBits') return AS_IT_IS;
+  const next = followerOf(around, add?.outputs[0] ?? output);
+  if (isFlat) {
+    const isMatrix = rank === undefined || rank > 1;
+    return { isShielded: isMatrix || FATAL_TO.MatMulNBits!.has(next) };
+  }
+  return isStatic && isVector && next === 'quantized' ? hideBias(layer, add) : AS_IT_IS;
+}
+
+/** What may not follow a product without bias, by the kernel that it is to become. */
+const FATAL_TO: Partial<Record<LinearForm, ReadonlySet<Follower>>> = {
+  MatMulIntegerToFloat: new Set<Follower>(['clip']),
+  QGemm: new Set<Follower>(['clip', 'Transpose']),
+  MatMulNBits: new Set<Follower>(['clip', 'clip, then quantized', 'quantized']),
+};
+
+function hideBias({ bias, outFeatures, weight }: LinearLayer, add: Node | undefined): ProductForm {
+  const isPlain =
+    add !== undefined &&
+    bias?.add === add &&
+    bias.tensor.dims.length === 1 &&
+    bias.tensor.dims[0] === outFeatures &&
+    bias.tensor.dataType === typeAfter(weight.tensor.dataType, weight.path);
+  return isPlain ? { isShielded: false, rowBias: add } : { isShielded: true };
+}
+
+/** The Add that alone reads a value which is no graph output. */
+function onlyAdd(around: ProductSurroundings, value: string): Node | undefined {
+  if (around.index.outputs.has(value)) return undefined;
+  const [only, ...others] = edgesOf(around, value);
+  return others.length === 0 && typeof only === 'object' && only.opType === 'Add'
+    ? only
+    : undefined;
+}
+
+function operandBeside(add: Node, value: string): string {
+  return add.inputs.find((name) => name !== value) ?? value;
+}
+
+function followerOf(around: ProductSurroundings, value: string): Follower {
+  const { outputs } = around.index;
+  const [only, ...others] = edgesOf(around, value);
+  if (only === undefined || others.length > 0) return 'other';
+  if (typeof only === 'string') return only === 'QuantizeLinear' ? 'quantized' : 'other';
+  const result = only.outputs[0]!;
+  if (CLIPS.has(only.opType) && !outputs.has(result)) {
+    const [next, ...more] = edgesOf(around, result);
+    if (next === undefined || more.length > 0) return 'other';
+    return next === 'QuantizeLinear' ? 'clip, then quantized' : 'clip';
+  }
+  return only.opType === 'Transpose' && !outputs.has(value) ? 'Transpose' : 'other';
+}
+
+/** What reads a value: nodes, and one quantizer for all products that share it. onnxruntime drops Identity first. */
+function edgesOf(around: ProductSurroundings, value: string): readonly (Node | Quantizer)[] {
+  const { index, quantizers } = around;
+  const edges: (Node | Quantizer)[] = [];
+  const shared = new Set<Quantizer>();
+  for (const { node, inputIndex } of index.uses.get(value) ?? []) {
+    const quantizer = inputIndex === 0 ? quantizers.get(node) : undefined;
+    if (quantizer !== undefined) shared.add(quantizer);
+    else if (node.opType === 'Identity') edges.push(...edgesOf(around, node.outputs[0]!));
+    else edges.push(node);
+  }
+  return [...edges, ...shared];
+}
