@@ -1,12 +1,14 @@
-import { type FeedHints, feedInputs } from '../calibrate/feed-input.ts';
+import { type FeedHints, type FeedInput, feedInputs } from '../calibrate/feed-input.ts';
+import { isAlias, isBatchDim, roleOf } from '../calibrate/input-role.ts';
 import { makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Sample } from '../calibrate/sample.ts';
 import type { Latency } from '../check/check-result.ts';
 import { INTERLEAVED_SESSION_CONFIG, measureLatency, timeSessions } from '../check/latency.ts';
 import type { Model } from '../ir/model.ts';
 import { openSessions, type SharedSessions } from '../runners/onnxruntime.ts';
-import type { Device, Feeds, TensorValue } from '../runners/runner.ts';
+import type { Device, Feeds, Session } from '../runners/runner.ts';
 import type { Reporter } from './progress.ts';
+import { cutTokens, nextToken, type TokenRows, tokenRows } from './token-feeds.ts';
 
 /** Two models of the same function, to be timed in turns. */
 export interface TimedPair {
@@ -33,8 +35,9 @@ interface Scenario {
 }
 
 /**
- * Times a decoder at prefill and, when it has a KV cache, at one decode step after it; any other
- * model at one sample. Both models share one process, so that their runs alternate.
+ * Times a model of tokens at a row of them, cut to as many as are asked for, and, when it has a KV cache,
+ * at one decode step after it; any other model at one sample. A batch, and what cannot be cut, is timed as
+ * it is. Both models share one process, so that their runs alternate.
  */
 export async function measureScenarios(
   pair: TimedPair,
@@ -76,87 +79,60 @@ async function makeScenarios(
   pair: TimedPair,
   shared: SharedSessions,
 ): Promise<readonly Scenario[]> {
-  const inputs = {
-    baseline: feedInputs(pair.baseline.model.graph),
-    artifact: feedInputs(pair.artifact.model.graph),
-  };
-  const ids = pair.sample.values.get('input_ids');
-  if (ids === undefined) {
-    return [
-      {
-        name: 'batch 1',
-        baseline: makeFeeds(inputs.baseline, pair.sample, pair.hints),
-        artifact: makeFeeds(inputs.artifact, pair.sample, pair.hints),
-        items: { count: 1, unit: 'samples' },
-      },
-    ];
+  const baseline = timedSide(pair, pair.baseline.model);
+  const artifact = timedSide(pair, pair.artifact.model);
+  const rows = tokenRows(baseline.inputs, baseline.feeds);
+  const timed = { baseline: baseline.feeds, artifact: artifact.feeds };
+  if (rows === undefined) {
+    const count = batchOf(baseline.inputs, baseline.feeds);
+    return [{ name: `batch ${count}`, ...timed, items: { count, unit: 'samples' } }];
   }
-  const prompt = takeTokens(pair.sample, pair.contextLength ?? PREFILL_TOKENS);
-  const length = prompt.values.get('input_ids')?.dims[0] ?? 0;
-  const prefill = {
-    baseline: makeFeeds(inputs.baseline, prompt, pair.hints),
-    artifact: makeFeeds(inputs.artifact, prompt, pair.hints),
-  };
-  const scenarios: Scenario[] = [
-    { name: `prefill ${length}`, ...prefill, items: { count: length, unit: 'tokens' } },
-  ];
-  const [baseline, artifact] = shared.sessions;
-  if (baseline === undefined || artifact === undefined) return scenarios;
-  if (![...prefill.baseline.keys()].some((name) => name.startsWith('past_key_values.'))) {
-    return scenarios;
-  }
-  scenarios.push({
-    name: `decode after ${length}`,
-    baseline: decodeStep(prefill.baseline, await baseline.run(prefill.baseline), length),
-    artifact: decodeStep(prefill.artifact, await artifact.run(prefill.artifact), length),
-    items: { count: 1, unit: 'tokens' },
+  const tokens = { count: rows.batch * rows.length, unit: 'tokens' };
+  const first = { name: nameOf(rows), ...timed, items: tokens };
+  const next = await decodeStep(shared, baseline, artifact);
+  if (next === undefined) return [first];
+  const items = { count: rows.batch, unit: 'tokens' };
+  return [first, { name: `decode after ${rows.length}`, ...next, items }];
+}
+
+/** One of two models, with the feeds of the sample as they are timed. */
+interface TimedSide {
+  readonly inputs: readonly FeedInput[];
+  readonly feeds: Feeds;
+}
+
+function timedSide({ sample, hints, contextLength }: TimedPair, model: Model): TimedSide {
+  const inputs = feedInputs(model.graph);
+  const whole = makeFeeds(inputs, sample, hints);
+  return { inputs, feeds: cutTokens(inputs, whole, contextLength ?? PREFILL_TOKENS) };
+}
+
+function nameOf({ batch, length, past }: TokenRows): string {
+  const rows = batch === 1 ? String(length) : `${batch} x ${length}`;
+  if (past === 0) return `prefill ${rows}`;
+  return length === 1 && batch === 1 ? `decode after ${past}` : `prefill ${rows} after ${past}`;
+}
+
+/** Samples in one run: the size of the axis that is called batch, or counts images. */
+function batchOf(inputs: readonly FeedInput[], feeds: Feeds): number {
+  const batched = inputs.find(({ name, dims }) => {
+    return isBatchDim(dims[0]) || (isAlias('pixel_values', name) && dims.length === 4);
   });
-  return scenarios;
+  return (batched && feeds.get(batched.name)?.dims[0]) ?? 1;
 }
 
-function takeTokens(sample: Sample, count: number): Sample {
-  const values = new Map(sample.values);
-  const ids = values.get('input_ids');
-  if (ids !== undefined && ids.data.length > count) {
-    values.set('input_ids', { ...ids, dims: [count], data: ids.data.slice(0, count) });
-  }
-  return { ...sample, values };
-}
-
-/** The feeds of the token after a prefill: its caches as the past, one position further. */
-function decodeStep(prefill: Feeds, outputs: Feeds, past: number): Feeds {
-  const feeds = new Map<string, TensorValue>();
-  for (const [name, value] of prefill) {
-    const present = outputs.get(name.replace(/^past_key_values\./, 'present.'));
-    if (present !== undefined) feeds.set(name, present);
-    else if (name === 'attention_mask') feeds.set(name, repeatLast(value, past + 1));
-    else if (name === 'position_ids') feeds.set(name, positionOf(value, past));
-    else if (name === 'input_ids') feeds.set(name, lastOf(value));
-    else feeds.set(name, value);
-  }
-  return feeds;
-}
-
-/** [.., n] of ones becomes [.., count] of ones. */
-function repeatLast(value: TensorValue, count: number): TensorValue {
-  const dims = [...value.dims.slice(0, -1), count];
-  const data = new (value.data.constructor as typeof BigInt64Array)(count);
-  data.fill(value.data[0] as bigint);
-  return { ...value, dims, data };
-}
-
-function lastOf(value: TensorValue): TensorValue {
-  return { ...value, dims: [...value.dims.slice(0, -1), 1], data: value.data.slice(-1) };
-}
-
-/** [..., n] of 0, 1, ... becomes [..., 1] of `position` (3 planes for multi-axis rotary positions). */
-function positionOf(value: TensorValue, position: number): TensorValue {
-  const dims = [...value.dims.slice(0, -1), 1];
-  const data = value.data.slice(
-    0,
-    dims.reduce((product, dim) => product * dim, 1),
-  );
-  if (data instanceof BigInt64Array) data.fill(BigInt(position));
-  else (data as Int32Array).fill(position);
-  return { ...value, dims, data };
+/** The feeds of the token after the first run of both models, when both can be moved on. */
+async function decodeStep(
+  { sessions: [baselineSession, artifactSession] }: SharedSessions,
+  baseline: TimedSide,
+  artifact: TimedSide,
+): Promise<Pick<Scenario, 'baseline' | 'artifact'> | undefined> {
+  if (baselineSession === undefined || artifactSession === undefined) return undefined;
+  const hasCache = baseline.inputs.some(({ name }) => roleOf(name) === 'cache');
+  if (!hasCache) return undefined;
+  const next = async ({ inputs, feeds }: TimedSide, session: Session) =>
+    nextToken(inputs, feeds, await session.run(feeds));
+  const first = await next(baseline, baselineSession);
+  const second = first && (await next(artifact, artifactSession));
+  return first && second && { baseline: first, artifact: second };
 }
