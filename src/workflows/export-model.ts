@@ -4,6 +4,7 @@ import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import type { CheckResult } from '../check/check-result.ts';
 import { UnsupportedError } from '../errors.ts';
 import { onnxFileName } from '../formats/onnx-file-name.ts';
+import type { ShapeRanges } from '../formats/tensorrt/build-script.ts';
 import type { Finding } from '../formats/tensorrt/finding.ts';
 import { lintQdq } from '../formats/tensorrt/lint-qdq.ts';
 import {
@@ -28,7 +29,7 @@ import { namesWithColon, onnxruntimeTableFiles, tensorrtCacheFile } from './cali
 import { checkArtifact } from './check-artifact.ts';
 import { CHECK_FILES, writeCheck } from './check-into.ts';
 import { collectMoments } from './collect-moments.ts';
-import { engineShapes, parseShapes } from './engine-shapes.ts';
+import { engineShapes, needsSamples, parseShapes, sampleShapes } from './engine-shapes.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { type DataChoice, openData } from './open-data.ts';
@@ -148,7 +149,7 @@ async function exportTensorrt(context: ExportContext, reporter: Reporter): Promi
   const names = await saveFiles(
     folder,
     writeTensorrt(source.model, plan, {
-      shapes: engineShapes(source.model, parseShapes(request.shape)),
+      shapes: await shapesOf(request, reporter),
       ...(hasCache && { calibrationCache: String(tensorrtCacheFile(calibration).content) }),
       ...(calibration !== undefined && { tables: onnxruntimeTableFiles(calibration) }),
       kernel: workers,
@@ -180,6 +181,23 @@ async function exportTensorrt(context: ExportContext, reporter: Reporter): Promi
     ],
     notVerified: engine.notVerified,
   };
+}
+
+/** The shapes that were asked for, and those of the samples where neither they nor names tell an axis. */
+async function shapesOf(
+  { source, shape, choice }: ExportRequest,
+  reporter: Reporter,
+): Promise<ShapeRanges> {
+  const given = parseShapes(shape, source.model);
+  if (!needsSamples(source.model, given)) return engineShapes(source.model, given);
+  const seen = await sampleShapes(source, choice);
+  const shapes = engineShapes(source.model, given, seen);
+  for (const [name, { min, opt, max }] of shapes) {
+    if (given.has(name)) continue;
+    const range = [min, opt, max].map((dims) => dims.join('x')).join('..');
+    reporter.note(`${name}: ${range}, as in the samples; --shape says otherwise`);
+  }
+  return shapes;
 }
 
 async function exportOnnx(
