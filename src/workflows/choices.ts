@@ -12,6 +12,9 @@ export type StageName = (typeof STAGE_NAMES)[number];
 /** Who can read an artifact. */
 export const TARGETS = ['tensorrt', 'onnx'] as const;
 
+/** Name of a reader. */
+export type TargetName = (typeof TARGETS)[number];
+
 /** Where a model can run; `auto` is the best that works. */
 export const DEVICES = ['auto', 'cpu', 'webgpu', 'cuda', 'tensorrt'] as const satisfies Device[];
 

@@ -1,10 +1,15 @@
 import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
+import { TENSORRT_FILES } from '../formats/tensorrt/write.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
+import type { Recipe } from '../recipe/recipe.ts';
 import { exists, writeThroughStaging } from '../storage/staging-folder.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
+import { CHECK_FILES } from './check-into.ts';
+import { parseShapes } from './engine-shapes.ts';
 import { type ExportResult, exportInto } from './export-model.ts';
+import { MANIFEST_NAME } from './manifest.ts';
 import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { runConfig } from './pipeline.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
@@ -12,6 +17,7 @@ import type { Reporter } from './progress.ts';
 import { needsRanges, planOnly } from './quantize.ts';
 import { loadRecipe, QUANTIZED_FILES, writePlan } from './quantize-model.ts';
 import { readExport } from './read-export.ts';
+import { requireExportable } from './require-possible.ts';
 import {
   dataChoice,
   refuseWithConfig,
@@ -54,35 +60,43 @@ export async function exportModel(
   }
   const { source } = request;
   if (options.dryRun === true) {
-    return planExport(target, source, options.recipe ?? 'w8a8', options.calibration);
+    return planExport(target, source, options, options.recipe ?? 'w8a8');
   }
   const data = requireData(options, 'export');
   const output = await requireOwnOutput(options, source, 'export');
+  const shape = options.shape ?? [];
+  const recipe = await loadRecipe(options.recipe ?? 'w8a8');
+  requireExportable(source.model, recipe, {
+    target,
+    shapes: parseShapes(shape, source.model),
+    isCalibrated: needsRanges(recipe),
+  });
   const scratch = await makeTemporaryFolder('autoglm-plan-');
   try {
-    const { plan, calibration } = await planFor(scratch, { options, source, data }, reporter);
     const result = await writeThroughStaging(
       output,
-      { force: options.force ?? false, mode: 'merge', expected: ['manifest.json'] },
-      (folder) =>
-        exportInto(
-          folder,
-          {
-            source,
-            plan,
-            calibration,
-            target,
-            shape: options.shape ?? [],
-            // As many to check with as to calibrate with.
-            choice: { ...dataChoice(options, data), heldOutSamples: options.samples },
-          },
+      { force: options.force ?? false, mode: 'merge', expected: expectedFiles(target) },
+      async (folder) => {
+        const { plan, calibration } = await planFor(
+          scratch,
+          { options, source, data, recipe },
           reporter,
-        ),
+        );
+        // As many to check with as to calibrate with.
+        const choice = { ...dataChoice(options, data), heldOutSamples: options.samples };
+        return exportInto(folder, { source, plan, calibration, target, shape, choice }, reporter);
+      },
     );
     return { ...result, folder: output };
   } finally {
     await removeTemporaryFolder(scratch);
   }
+}
+
+/** Names that an export is sure to write. */
+function expectedFiles(target: ExportResult['target']): readonly string[] {
+  const own = target === 'onnx' ? ['onnx'] : [TENSORRT_FILES.quantized, TENSORRT_FILES.script];
+  return [...own, MANIFEST_NAME, ...Object.values(CHECK_FILES)];
 }
 
 async function exportConfig(
@@ -99,7 +113,8 @@ async function exportConfig(
   const shape = [...(options.shape ?? config.export?.shape ?? [])];
   const recipe = options.recipe ?? config.quantize.recipe;
   if (options.dryRun === true) {
-    return planExport(target, await openModelOnDisk(config.model), recipe, options.calibration);
+    const source = await openModelOnDisk(config.model);
+    return planExport(target, source, { ...options, shape }, recipe);
   }
   refuseWithConfig('--calibration', options.calibration, config);
   const chosen = {
@@ -116,10 +131,16 @@ async function exportConfig(
 async function planExport(
   target: ExportResult['target'],
   source: ModelOnDisk,
-  recipe: string,
-  calibration: string | undefined,
+  options: ExportOptions,
+  named: string,
 ): Promise<ExportPlan> {
-  const { plan } = await planOnly(source, await loadRecipe(recipe), calibration);
+  const recipe = await loadRecipe(named);
+  requireExportable(source.model, recipe, {
+    target,
+    shapes: parseShapes(options.shape ?? [], source.model),
+    isCalibrated: needsRanges(recipe),
+  });
+  const { plan } = await planOnly(source, recipe, options.calibration);
   return { schema: 'autoglm.export-plan/1', target, plan };
 }
 
@@ -130,11 +151,11 @@ async function planFor(
     readonly options: ExportOptions;
     readonly source: ModelOnDisk;
     readonly data: string;
+    readonly recipe: Recipe;
   },
   reporter: Reporter,
 ) {
-  const { options, source, data } = request;
-  const recipe = await loadRecipe(options.recipe ?? 'w8a8');
+  const { options, source, data, recipe } = request;
   const plan = join(folder, QUANTIZED_FILES.plan);
   if (!needsRanges(recipe)) {
     await writePlan(plan, { source, recipe, calibration: undefined });

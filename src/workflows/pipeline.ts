@@ -2,17 +2,21 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CheckResult } from '../check/check-result.ts';
 import { parseCheckResult } from '../check/check-result-schema.ts';
+import type { Recipe } from '../recipe/recipe.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
 import { writeTables } from './calibration-tables.ts';
 import { CHECK_FILES, checkInto } from './check-into.ts';
 import { STAGE_NAMES, type StageName } from './choices.ts';
+import { parseShapes } from './engine-shapes.ts';
 import { exportInto } from './export-model.ts';
 import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { openData } from './open-data.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
 import { loadRecipe, QUANTIZED_FILES, quantizeInto } from './quantize-model.ts';
+import { requireExportable, requireQuantizable, requireSearchable } from './require-possible.ts';
+import type { SearchRequest } from './search-plan.ts';
 import { searchedRecipe, searchRequestOf } from './search-request.ts';
 import { runStages, type Stage, type StageOptions, type StageOutcome } from './stages.ts';
 import { VERSION } from './version.ts';
@@ -49,6 +53,7 @@ export async function runConfig(
   const wanted = stages.filter(
     ({ name }) => STAGE_NAMES.indexOf(name) <= STAGE_NAMES.indexOf(last),
   );
+  await requireStages(config, source, wanted);
   const outcomes = await runStages(config.output, wanted, options, reporter);
   const summary: RunSummary = {
     schema: 'autoglm.run/1',
@@ -68,6 +73,42 @@ export async function runConfig(
     );
   }
   return summary;
+}
+
+/** Refuses what the stages after calibration are sure to refuse, before any of them runs. */
+async function requireStages(
+  config: PipelineConfig,
+  source: ModelOnDisk,
+  wanted: readonly NamedStage[],
+): Promise<void> {
+  const isWanted = (name: StageName): boolean => wanted.some((stage) => stage.name === name);
+  if (!isWanted('quantize')) return;
+  const { search, recipe } = quantization(config);
+  const chosen = await recipe();
+  requireQuantizable(source.model, chosen, true);
+  if (search !== undefined) await requireSearchable(source, chosen, search);
+  if (config.export === undefined || !isWanted('export')) return;
+  const { target, shape } = config.export;
+  const shapes = parseShapes(shape, source.model);
+  requireExportable(source.model, chosen, { target, shapes, isCalibrated: true });
+}
+
+/** The recipe that a config quantizes by, and the budget that is searched for. */
+function quantization(config: PipelineConfig): {
+  readonly search: SearchRequest | undefined;
+  recipe(): Promise<Recipe>;
+} {
+  const { recipe: named, ...budget } = config.quantize;
+  const choice = { data: config.data, ...config.calibrate };
+  const search = searchRequestOf(budget, choice, config.output);
+  return {
+    search,
+    recipe: () =>
+      loadRecipe(search === undefined ? named : searchedRecipe(named), {
+        activations: config.quantize.activations,
+        calibrator: config.calibrate.calibrator,
+      }),
+  };
 }
 
 interface NamedStage extends Stage {
@@ -112,20 +153,17 @@ function quantizeStage(
   source: ModelOnDisk,
   calibrationPath: string,
 ): NamedStage {
-  const { recipe: named, ...budget } = config.quantize;
   const choice = { data: config.data, ...config.calibrate };
-  const search = searchRequestOf(budget, choice, config.output);
-  const recipe = () =>
-    loadRecipe(search === undefined ? named : searchedRecipe(named), {
-      activations: config.quantize.activations,
-      calibrator: config.calibrate.calibrator,
-    });
+  const { search, recipe } = quantization(config);
   return {
     name: 'quantize',
     folder: 'quantize',
     inputs: async () => ({
       recipe: await recipe(),
-      ...(search !== undefined && { budget: search.budget, windows: budget.searchSamples }),
+      ...(search !== undefined && {
+        budget: search.budget,
+        windows: config.quantize.searchSamples,
+      }),
     }),
     async run(folder, reporter) {
       const calibration = await readCalibration(calibrationPath, source);

@@ -169,8 +169,8 @@ async function warnOfPairs(written: Model, reporter: Reporter): Promise<Saturati
   return saturation;
 }
 
-/** Says so when float16 activations, which are for TensorRT, leave every layer float. */
-function requireIntegers(plan: QuantizationPlan, lowering: Lowering): void {
+/** Throws UnsupportedError when float16 activations, which are for TensorRT, leave every layer float. */
+export function requireIntegers(plan: QuantizationPlan, lowering: Lowering): void {
   if (lowering.weightOnly !== 'float' || integerLayers(plan, lowering).length > 0) return;
   throw new UnsupportedError(
     `recipe ${plan.recipe.name}: float16 activations are for TensorRT, where weight-only layers stay ` +

@@ -1,16 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
-import { findLinears } from '../passes/find-linears.ts';
-import { planQuantization } from '../quantize/plan.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
-import type { ActivationRange } from '../quantize/quantization-plan.ts';
 import { budgetOf } from '../quantize/search/budget-options.ts';
 import { SEARCH_NAME } from '../quantize/search/search-file.ts';
 import { defaultScheme, type Recipe } from '../recipe/recipe.ts';
 import { writeThroughStaging } from '../storage/staging-folder.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
-import { readManifest } from './manifest.ts';
+import { MANIFEST_NAME, readManifest } from './manifest.ts';
 import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { runConfig } from './pipeline.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
@@ -22,6 +19,7 @@ import {
   type QuantizeResult,
   quantizeInto,
 } from './quantize-model.ts';
+import { planAhead, requireQuantizable, requireSearchable } from './require-possible.ts';
 import {
   dataChoice,
   refuseWithConfig,
@@ -66,12 +64,21 @@ export async function quantize(
   const search = isSearch
     ? searchRequestOf(options, dataChoice(options, requireData(options, 'a budget')), output)
     : undefined;
+  const isCalibrated =
+    gainsFromCalibration(recipe) && (options.calibration ?? options.data) !== undefined;
+  requireQuantizable(source.model, recipe, isCalibrated);
+  if (search !== undefined) await requireSearchable(source, recipe, search);
   const result = await writeThroughStaging(
     output,
     {
       force: options.force ?? false,
       mode: 'merge',
-      expected: [...Object.values(QUANTIZED_FILES), ...(isSearch ? [SEARCH_NAME] : [])],
+      expected: [
+        ...Object.values(QUANTIZED_FILES),
+        ...(isSearch ? [SEARCH_NAME] : []),
+        ...(isCalibrated && options.calibration === undefined ? [CALIBRATION_NAME] : []),
+        MANIFEST_NAME,
+      ],
     },
     async (folder) => {
       const { calibration, data } = await calibrationFor(
@@ -146,13 +153,7 @@ export async function planOnly(
     const { plan } = await planModel({ source, recipe, calibration: read });
     return { schema: 'autoglm.quantize/1', folder: null, plan };
   }
-  const anywhere = new Map(
-    findLinears(source.model).map(({ input }): [string, ActivationRange] => [
-      input,
-      { min: -1, max: 1, calibrator: 'minmax' },
-    ]),
-  );
-  const plan = planQuantization(source.model, recipe, anywhere);
+  const plan = planAhead(source.model, recipe);
   const layers = plan.layers.map(({ activation: _, ...layer }) => layer);
   return { schema: 'autoglm.quantize/1', folder: null, plan: { ...plan, layers } };
 }

@@ -20,7 +20,7 @@ import type { SearchMeasurements } from '../quantize/search/search-budget.ts';
 import type { GroupChoice, SearchGroup } from '../quantize/search/search-group.ts';
 import { makeSwitchable, switchablePlan } from '../quantize/search/switchable-model.ts';
 import { type LogitJudge, startLogitJudge } from '../runners/logit-judge.ts';
-import type { Feeds, SessionValue } from '../runners/runner.ts';
+import type { Feeds } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
 import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
@@ -122,17 +122,20 @@ async function openBench(request: EvaluatorRequest): Promise<Bench> {
       index++;
       request.onWindow();
     }
-    if (index === 0) {
-      throw new UsageError(
-        `${dataset.path}: has no held-out sample to search on (got 0, expected at least 1). Add files under "heldOut".`,
-      );
-    }
+    if (index === 0) throw noWindow(dataset);
     return { folder, judge, output, switched: undefined };
   } catch (error) {
     await judge.close();
     await removeTemporaryFolder(folder);
     throw error;
   }
+}
+
+/** Returns the error of a data set without anything to search on. */
+export function noWindow({ path }: Pick<Dataset, 'path'>): UsageError {
+  return new UsageError(
+    `${path}: has no held-out sample to search on (got 0, expected at least 1). Add files under "heldOut".`,
+  );
 }
 
 async function simulate(
@@ -242,8 +245,14 @@ function targetsOf({ values, label }: Sample): Int32Array {
   );
 }
 
-/** The output called logits or, of a model with a single one for labelled data, that one. */
-function findLogits(outputs: readonly SessionValue[], dataset: Dataset): string {
+/**
+ * Returns the output called logits or, of a model with a single one for labelled data, that one. Throws
+ * UsageError when there is neither.
+ */
+export function findLogits(
+  outputs: readonly { readonly name: string }[],
+  dataset: Pick<Dataset, 'hasLabels'>,
+): string {
   const named = outputs.find(({ name }) => name.toLowerCase().includes('logits'));
   if (named !== undefined) return named.name;
   const [only, ...others] = outputs;

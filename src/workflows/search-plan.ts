@@ -210,15 +210,21 @@ function requireFigures(budget: SearchBudget, figures: SearchFigures): void {
   }
   // A ratio can also be missing because logits are not finite: then the KL is missing, too.
   const isAbsent = figures.perplexityRatio === null && figures.klNats !== null;
-  if (budget.maxPerplexityRatio !== undefined && isAbsent) {
-    throw new UsageError(
-      '--max-perplexity-ratio: the held-out samples are no text. Use --max-kl or --max-drop.',
-    );
-  }
+  if (budget.maxPerplexityRatio !== undefined && isAbsent) throw noText();
 }
 
-/** Rounding of 4-bit weights depends on what was rounded before: no layer stands for itself. */
-function refuseFourBits({ recipe, layers }: QuantizationPlan): void {
+/** Returns the error of a limit on perplexity where there is no text. */
+export function noText(): UsageError {
+  return new UsageError(
+    '--max-perplexity-ratio: the held-out samples are no text. Use --max-kl or --max-drop.',
+  );
+}
+
+/**
+ * Throws UnsupportedError for a plan with 4-bit weights: their rounding depends on what was rounded before,
+ * so no layer stands for itself.
+ */
+export function refuseFourBits({ recipe, layers }: QuantizationPlan): void {
   if (layers.every(({ scheme }) => scheme !== 'w4a16')) return;
   throw new UnsupportedError(
     `recipe ${recipe.name}: a budget is searched among INT8 weights (got 4-bit weights). Use w8a8, or no budget.`,

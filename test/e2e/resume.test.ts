@@ -159,7 +159,7 @@ describe('run --resume', () => {
   });
 
   it('redoes what a changed config reaches, and nothing before it', async () => {
-    place('whole', 'w8a16');
+    place('whole', 'w8a8-full');
     const { stdout } = await run(whole, '--resume', '--dry-run', '--json');
     const { stages } = JSON.parse(stdout) as { stages: { name: string; state: string }[] };
     expect(stages.map(({ name, state }) => `${name}: ${state}`)).toEqual([

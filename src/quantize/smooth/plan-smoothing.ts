@@ -44,6 +44,43 @@ export async function planSmoothing(
   table: ChannelTable,
   kernel: WeightKernel,
 ): Promise<PlannedSmoothing | undefined> {
+  const found = wantedSites(model, recipe);
+  if (found === undefined) return undefined;
+  const { wanted, declined } = found;
+  const sites: PlannedSite[] = [];
+  for (const { site, strength } of wanted) {
+    const { name, kind, into, layers } = site;
+    const scales = encodeScales(await scalesOf(site, strength, table, kernel));
+    sites.push({
+      name,
+      kind,
+      into,
+      ...strength,
+      layers: layers.map((layer) => layer.name),
+      scales,
+    });
+  }
+  return { sites, declined };
+}
+
+/**
+ * Throws {@link UnsupportedError} when a recipe demands smoothing and nothing in the model can be folded,
+ * which the graph tells before any activation is known.
+ */
+export function requireSites(model: Model, recipe: Recipe): void {
+  wantedSites(model, recipe);
+}
+
+interface WantedSites {
+  readonly wanted: readonly {
+    readonly site: SmoothingSite;
+    readonly strength: SmoothingStrength;
+  }[];
+  readonly declined: readonly Omit<Declined, 'pass'>[];
+}
+
+/** The sites that a recipe smooths, undefined when it smooths none and does not have to. */
+function wantedSites(model: Model, recipe: Recipe): WantedSites | undefined {
   const strengths = smoothingStrengths(recipe);
   const isAuto = recipe.smoothing === 'auto';
   if (strengths === undefined || (isAuto && !hasOutliers(model))) return undefined;
@@ -60,20 +97,7 @@ export async function planSmoothing(
     if (isAuto) return undefined;
     throw nothingToSmooth(recipe, declined);
   }
-  const sites: PlannedSite[] = [];
-  for (const { site, strength } of wanted) {
-    const { name, kind, into, layers } = site;
-    const scales = encodeScales(await scalesOf(site, strength, table, kernel));
-    sites.push({
-      name,
-      kind,
-      into,
-      ...strength,
-      layers: layers.map((layer) => layer.name),
-      scales,
-    });
-  }
-  return { sites, declined };
+  return { wanted, declined };
 }
 
 function strengthOf(

@@ -1,0 +1,94 @@
+/** What a graph and a recipe tell by themselves is refused here, before the first sample is run. */
+import type { ShapeRange, ShapeRanges } from '../formats/tensorrt/build-script.ts';
+import { toFloat32ScaleTwin, writeTensorrt } from '../formats/tensorrt/write.ts';
+import type { Model } from '../ir/model.ts';
+import { convertToFloat32 } from '../passes/convert-to-float32.ts';
+import { findLinears } from '../passes/find-linears.ts';
+import { runPasses } from '../passes/pass.ts';
+import { applyQuantization } from '../quantize/apply.ts';
+import { ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from '../quantize/lowering.ts';
+import { planQuantization } from '../quantize/plan.ts';
+import type { ActivationRange, QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { requireSites } from '../quantize/smooth/plan-smoothing.ts';
+import type { Recipe } from '../recipe/recipe.ts';
+import type { TargetName } from './choices.ts';
+import { engineShapes } from './engine-shapes.ts';
+import type { ModelOnDisk } from './model-identity.ts';
+import { openData } from './open-data.ts';
+import { requireIntegers } from './quantize-model.ts';
+import { findLogits, noWindow } from './search-evaluator.ts';
+import { noText, refuseFourBits, type SearchRequest } from './search-plan.ts';
+
+/** A range for a plan that is made before any is known. */
+const SOME_RANGE: ActivationRange = { min: -1, max: 1, calibrator: 'minmax' };
+
+/**
+ * Returns the plan of a recipe as it is before calibration: every choice that does not depend on ranges,
+ * and in place of these the same for all. Throws as {@link planQuantization} does.
+ */
+export function planAhead(model: Model, recipe: Recipe): QuantizationPlan {
+  const ranges = new Map(findLinears(model).map(({ input }) => [input, SOME_RANGE]));
+  return planQuantization(model, recipe, ranges);
+}
+
+/**
+ * Throws what quantizing this model by this recipe is sure to throw: nothing to quantize, an opset or element
+ * type that no form knows and, with a calibration, smoothing that the recipe demands and no activation
+ * allows. Reads no weight.
+ */
+export function requireQuantizable(model: Model, recipe: Recipe, isCalibrated: boolean): void {
+  const plan = planAhead(model, recipe);
+  if (isCalibrated) requireSites(runPasses(model, [convertToFloat32]), recipe);
+  const isFloat16 = recipe.activations.dtype === 'float16';
+  const lowering = isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING;
+  requireIntegers(plan, lowering);
+  applyQuantization(model, plan, { lowering, moments: noMoments });
+}
+
+/** Throws what exporting this model by this recipe to a target is sure to throw. Reads no weight. */
+export function requireExportable(
+  model: Model,
+  recipe: Recipe,
+  target: {
+    readonly target: TargetName;
+    readonly shapes: ShapeRanges;
+    readonly isCalibrated: boolean;
+  },
+): void {
+  const plan = planAhead(model, recipe);
+  if (target.isCalibrated) requireSites(runPasses(model, [convertToFloat32]), recipe);
+  if (target.target === 'onnx') {
+    applyQuantization(model, plan, { moments: noMoments });
+    return;
+  }
+  const shapes = new Map([...anyShapes(model), ...engineShapes(model, target.shapes)]);
+  writeTensorrt(model, plan, { shapes });
+  toFloat32ScaleTwin(model, plan);
+}
+
+/** Weights are rounded when a writer pulls them, and here none does. */
+async function noMoments(): Promise<never> {
+  throw new Error('moments are not known before calibration');
+}
+
+/** A shape for every input, where the samples will give one. */
+function anyShapes({ graph }: Model): ReadonlyMap<string, ShapeRange> {
+  const one = { min: [1], opt: [1], max: [1] };
+  return new Map(graph.inputs.map(({ name }): [string, ShapeRange] => [name, one]));
+}
+
+/**
+ * Throws what a search by this recipe is sure to throw on these data: 4-bit weights, no logits, no held-out
+ * samples, perplexity without text.
+ */
+export async function requireSearchable(
+  source: ModelOnDisk,
+  recipe: Recipe,
+  { budget, choice }: SearchRequest,
+): Promise<void> {
+  refuseFourBits(planAhead(source.model, recipe));
+  const dataset = await openData(choice, source);
+  findLogits(source.model.graph.outputs, dataset);
+  if ((await dataset.count('heldOut')) === 0) throw noWindow(dataset);
+  if (budget.maxPerplexityRatio !== undefined && dataset.kind !== 'text') throw noText();
+}
