@@ -18,7 +18,8 @@ interface Scope {
 
 /**
  * Returns types, shapes and small values of all values, by one walk through the nodes in order,
- * bodies included. What the file declares is believed where inference knows less.
+ * bodies included. What the file declares is believed where inference knows less, not where it
+ * contradicts it: converters and surgery leave stale types behind, with which onnxruntime runs all the same.
  */
 export function inferFacts(model: Model): ModelFacts {
   const byGraph = new Map<Graph, ReadonlyMap<string, Facts>>();
@@ -83,19 +84,18 @@ export function declaredFacts(info: ValueInfo | undefined): Facts {
   return { dataType: type.dataType, shape: type.shape };
 }
 
-/** The more precise of both; in a contradiction of numbers or ranks the declaration wins. */
+/** The more precise of both; in a contradiction of numbers or ranks inference wins. */
 function mergeFacts(inferred: Facts, declared: Facts): Facts {
   if (declared.dataType === undefined && declared.shape === undefined) return inferred;
   const dataType = declared.dataType ?? inferred.dataType;
   const shape = mergeShapes(inferred.shape, declared.shape, 'inferred');
-  const agrees =
-    inferred.shape?.length === shape?.length &&
-    inferred.shape?.every((dim, axis) => typeof dim !== 'number' || dim === shape?.[axis]);
-  return agrees === true ? evaluated(dataType, shape, inferred.elements) : { dataType, shape };
+  return inferred.shape === undefined
+    ? { dataType, shape }
+    : evaluated(dataType, shape, inferred.elements);
 }
 
 /**
- * Returns the merged shape. Numbers beat symbols, symbols beat nothing; of two symbols the one
+ * Returns the merged shape. Inferred numbers and ranks beat declared ones, numbers beat symbols, symbols beat nothing; of two symbols the one
  * from `symbols` is kept: inferred ones can be calculated with, declared ones are the author's.
  */
 export function mergeShapes(
@@ -104,11 +104,13 @@ export function mergeShapes(
   symbols: 'inferred' | 'declared',
 ): readonly Dim[] | undefined {
   if (declared === undefined) return inferred;
-  if (inferred === undefined || inferred.length !== declared.length) return declared;
+  if (inferred === undefined) return declared;
+  if (inferred.length !== declared.length) return inferred;
   return declared.map((dim, axis) => {
     const other = inferred[axis];
+    if (typeof other === 'number') return other;
     if (typeof dim === 'number') return dim;
-    if (typeof other === 'number' || dim === undefined) return other;
+    if (dim === undefined) return other;
     return symbols === 'inferred' ? (other ?? dim) : dim;
   });
 }

@@ -6,8 +6,8 @@ import type { Pass } from './pass.ts';
 
 /**
  * Fills `valueInfo` of every graph, bodies included, with inferred types and shapes:
- * `Add(x, w)` -> `Add(x, w): float16[batch, 64]`. Graph inputs and outputs stay as declared, and a
- * declared type is only ever made more precise.
+ * `Add(x, w)` -> `Add(x, w): float16[batch, 64]`. Graph inputs and outputs stay as declared; a
+ * declared shape is made more precise, and corrected where it contradicts what the inputs give.
  */
 export const inferShapes: Pass = {
   name: 'infer-shapes',

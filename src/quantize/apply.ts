@@ -1,5 +1,5 @@
 import { UnsupportedError } from '../errors.ts';
-import { type Graph, type Model, type Node, opsetVersion } from '../ir/model.ts';
+import { type Model, type Node, opsetVersion } from '../ir/model.ts';
 import { createWeightKernel, type WeightKernel } from '../numerics/weight-kernel.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
 import { findLinears } from '../passes/find-linears.ts';
@@ -16,7 +16,7 @@ import { type Quantizer, surroundProducts } from './product-form.ts';
 import type { PlannedEmbedding, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
 import { beginRewrite, finishRewrite } from './rewrite.ts';
 import { applySmoothing } from './smooth/apply-smoothing.ts';
-import { declaredShape } from './value-types.ts';
+import { correctedTypes } from './value-types.ts';
 import type { ReadInputMoments } from './weights/input-moments.ts';
 import { int4Weights } from './weights/int4-weight.ts';
 import type { WriteContext } from './write-context.ts';
@@ -68,7 +68,7 @@ export function applyQuantization(
   const typed = runPasses(source, [inferShapes]);
   const layers = findLinears(typed);
   const entries = inNodeOrder(typed, layers, wanted);
-  const context = beginWriting(typed.graph, entries, lowering, kernel);
+  const context = beginWriting(typed, entries, lowering, kernel);
   const settings = int4Settings(plan.recipe);
   const int4 = int4Context(
     settings,
@@ -77,7 +77,7 @@ export function applyQuantization(
   );
   if (lowering.weightOnly === 'int8') writeEmbeddings(context, typed, layers, plan.embeddings);
   for (const { planned, layer } of entries) {
-    const rank = declaredShape(typed.graph, layer.input)?.length;
+    const rank = context.surroundings.facts.get(layer.input)?.shape?.length;
     const form = linearForm(layer, planned.scheme, rank);
     const { blockSize } = planned.weight;
     if (planned.scheme === 'w4a16') writeInt4(context, int4, layer);
@@ -85,7 +85,10 @@ export function applyQuantization(
     else if (form === 'DynamicQuantizeMatMul') writeDynamicLinear(context, layer);
     else if (form !== 'float') writeLinear(context, layer, form, planned.activation);
   }
-  const graph = finishRewrite(context.rewrite, source.graph.valueInfo);
+  const graph = finishRewrite(
+    context.rewrite,
+    correctedTypes(source.graph.valueInfo, typed.graph.valueInfo),
+  );
   return withNeededOpset({ ...source, graph }, context);
 }
 
@@ -107,7 +110,7 @@ function writeEmbeddings(
 }
 
 function beginWriting(
-  graph: Graph,
+  model: Model,
   entries: readonly PlannedEntry[],
   lowering: Lowering,
   kernel: WeightKernel,
@@ -117,12 +120,12 @@ function beginWriting(
     return planned.scheme === 'w8a8-dynamic' ? [[layer.node, 'DynamicQuantizeLinear']] : [];
   });
   return {
-    rewrite: beginRewrite(graph),
+    rewrite: beginRewrite(model.graph),
     lowering,
     kernel,
     quantizeBlocks: createBlockQuantizer(kernel),
     nodeNames: new Map(entries.map(({ planned }) => [planned.name, planned.node])),
-    surroundings: surroundProducts(graph, new Map(quantizers)),
+    surroundings: surroundProducts(model, new Map(quantizers)),
     activations: new Map(),
     dynamicActivations: new Map(),
     integerProducts: integerProducts(entries),

@@ -6,8 +6,10 @@ import type { Model, Node } from '../ir/model.ts';
 import { elementCount, type Tensor } from '../ir/tensor.ts';
 import { chooseScale } from '../numerics/affine.ts';
 import { int4RowBytes } from '../numerics/int4-blocks.ts';
+import type { Facts } from '../ops/op-spec.ts';
 import { constantValues } from '../passes/constant-nodes.ts';
 import { findLinears } from '../passes/find-linears.ts';
+import { inferFacts } from '../passes/infer-facts.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
 import { runPasses } from '../passes/pass.ts';
@@ -35,7 +37,6 @@ import type {
 } from './quantization-plan.ts';
 import { type SelectedScheme, selectSchemes } from './select-scheme.ts';
 import type { PlannedSmoothing } from './smooth/planned-smoothing.ts';
-import { declaredShape } from './value-types.ts';
 import { weightConsumers } from './weight-consumers.ts';
 
 /** A decision that may still be taken back when a weight turns out to be shared. */
@@ -85,8 +86,9 @@ export function planQuantization(
   });
   leaveSharedFloat(indexUses(typed.graph), [...drafts, ...tables]);
   const blockSizes = chooseBlockSizes(drafts, tables, recipe);
-  const shared = { recipe, ranges, blockSizes, nodeName: nodeNameMaker(typed.graph) };
-  const planned = drafts.map((draft) => planLayer(typed, draft, shared));
+  const facts = inferFacts(typed).of(typed.graph);
+  const shared = { recipe, ranges, blockSizes, facts, nodeName: nodeNameMaker(typed.graph) };
+  const planned = drafts.map((draft) => planLayer(draft, shared));
   const embeddings = tables.map((draft) => planEmbedding(draft, blockSizes));
   requireSomething(planned, embeddings, recipe);
   return {
@@ -176,14 +178,14 @@ interface LayerContext {
   readonly recipe: Recipe;
   readonly ranges: ActivationRanges;
   readonly blockSizes: ReadonlyMap<string, number>;
+  readonly facts: ReadonlyMap<string, Facts>;
   /** Makes a free name for a node that has none. */
   readonly nodeName: (wanted: string) => string;
 }
 
 function planLayer(
-  model: Model,
   { layer, choice }: LayerDraft,
-  { recipe, ranges, blockSizes, nodeName }: LayerContext,
+  { recipe, ranges, blockSizes, facts, nodeName }: LayerContext,
 ): PlannedLayer {
   const { node, weight } = layer;
   const range = choice.scheme === 'w8a8' ? ranges.get(layer.input) : undefined;
@@ -194,7 +196,7 @@ function planLayer(
     role: layer.role,
     scheme: choice.scheme,
     ...(choice.reason !== undefined && { reason: choice.reason }),
-    form: linearForm(layer, choice.scheme, declaredShape(model.graph, layer.input)?.length),
+    form: linearForm(layer, choice.scheme, facts.get(layer.input)?.shape?.length),
     inFeatures: layer.inFeatures,
     outFeatures: layer.outFeatures,
     weight: planWeight(weight.initializer, weight.tensor, choice.scheme, {

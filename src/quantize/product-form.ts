@@ -1,16 +1,18 @@
 import { indexUses, type UseIndex } from '../ir/index-uses.ts';
-import type { Graph, Node } from '../ir/model.ts';
+import type { Model, Node } from '../ir/model.ts';
+import type { Facts } from '../ops/op-spec.ts';
+import { inferFacts } from '../passes/infer-facts.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
 import { typeAfter } from './layer-limits.ts';
 import type { LinearForm } from './quantization-plan.ts';
-import { declaredShape } from './value-types.ts';
 
 /** How an activation is quantized before its readers. */
 export type Quantizer = 'QuantizeLinear' | 'DynamicQuantizeLinear';
 
 /** The graph around products, as it will be when activations are quantized. */
 export interface ProductSurroundings {
-  readonly graph: Graph;
+  /** Types and shapes of the values of the main graph. */
+  readonly facts: ReadonlyMap<string, Facts>;
   readonly index: UseIndex;
   /** Products whose input is quantized. Those that read the same value share one quantizer. */
   readonly quantizers: ReadonlyMap<Node, Quantizer>;
@@ -35,10 +37,11 @@ const CLIPS: ReadonlySet<string> = new Set(['Relu', 'Clip']);
 
 /** Returns what {@link chooseProductForm} looks at. */
 export function surroundProducts(
-  graph: Graph,
+  model: Model,
   quantizers: ReadonlyMap<Node, Quantizer>,
 ): ProductSurroundings {
-  return { graph, index: indexUses(graph), quantizers };
+  const { graph } = model;
+  return { facts: inferFacts(model).of(graph), index: indexUses(graph), quantizers };
 }
 
 /**
@@ -61,9 +64,9 @@ export function chooseProductForm(
   if (bias === '') {
     return FATAL_TO[form]?.has(followerOf(around, output)) ? { isShielded: true } : AS_IT_IS;
   }
-  const rank = declaredShape(around.graph, bias)?.length;
+  const rank = around.facts.get(bias)?.shape?.length;
   const isVector = rank === undefined || rank === 1;
-  const shape = declaredShape(around.graph, layer.input);
+  const shape = around.facts.get(layer.input)?.shape;
   const isStatic = shape?.every((dim) => typeof dim === 'number');
   const isFlat = node.opType === 'Gemm' || shape?.length === 2;
   if (form === 'MatMulIntegerToFloat') {
