@@ -4,7 +4,7 @@
  *
  * `q = clamp(roundHalfToEven(x / scale) + zeroPoint, qMin, qMax)`, the division in float32.
  */
-import { FLOAT16_MAX, FLOAT16_MIN_NORMAL, roundToFloat16 } from './float16.ts';
+import { FLOAT16_MAX, roundToFloat16 } from './float16.ts';
 
 /** Element types that hold quantized values. */
 export type IntegerType = 'int8' | 'uint8' | 'int16' | 'uint16' | 'int4' | 'uint4';
@@ -37,7 +37,7 @@ export interface AffineScheme {
 
 /** Step between integers and the integer that stands for zero. */
 export interface AffineParameters {
-  /** Positive, normal, finite and exact in the scheme's scale type. */
+  /** Positive, finite and exact in the scheme's scale type; never subnormal in float32. */
   readonly scale: number;
   readonly zeroPoint: number;
 }
@@ -63,6 +63,12 @@ const REDUCED: Readonly<Record<IntegerType, IntegerRange>> = {
   uint4: { min: 0, max: 7 },
 };
 
+/**
+ * Smallest float16 scale: 51 steps of 2^-24, about 3.04e-6. Rounding to float16 moves it and those
+ * above by less than 1 %.
+ */
+export const FLOAT16_MIN_SCALE: number = 51 * 2 ** -24;
+
 const FLOAT32_MIN_NORMAL = 2 ** -126;
 const FLOAT32_MAX = (2 - 2 ** -23) * 2 ** 127;
 /** float64 numbers near this have no bits below one, so adding and subtracting it rounds half to even. */
@@ -82,8 +88,9 @@ export function integerRange(scheme: AffineScheme): IntegerRange {
 /**
  * Returns scale and zero point for values of `range`, which is widened to hold zero. As in
  * onnxruntime the width is taken in float32, divided in float64 and then rounded to the scale's
- * type, and a scale below that type's normal numbers becomes 1. float16 differs in that last point:
- * such a scale is raised to 2^-14, because FP16 weights below 0.0078 are ordinary and 1 would erase them.
+ * type, and a scale below that type's normal numbers becomes 1. float16 differs in that last point,
+ * because FP16 weights below 0.0078 are ordinary: subnormal scales are kept, and raised to
+ * {@link FLOAT16_MIN_SCALE} where they would be coarser than 1 %.
  * Throws RangeError for a range that holds NaN or infinity.
  */
 export function chooseScale(range: Range, scheme: AffineScheme): AffineParameters {
@@ -260,5 +267,5 @@ function forEachRun(
 
 function storeScale(scale: number, type: ScaleType = 'float32'): number {
   if (type === 'float32') return Math.fround(scale);
-  return Math.min(Math.max(roundToFloat16(scale), FLOAT16_MIN_NORMAL), FLOAT16_MAX);
+  return Math.min(Math.max(roundToFloat16(scale), FLOAT16_MIN_SCALE), FLOAT16_MAX);
 }

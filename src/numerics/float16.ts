@@ -4,7 +4,7 @@
  */
 
 /** Smallest positive normal float16, 2^-14. */
-export const FLOAT16_MIN_NORMAL: number = 2 ** -14;
+const FLOAT16_MIN_NORMAL = 2 ** -14;
 /** Largest finite float16. */
 export const FLOAT16_MAX = 65504;
 

@@ -30,6 +30,7 @@ import { checkArtifact } from './check-artifact.ts';
 import { CHECK_FILES, writeCheck } from './check-into.ts';
 import { collectMoments } from './collect-moments.ts';
 import { engineShapes, needsSamples, parseShapes, sampleShapes } from './engine-shapes.ts';
+import { withExactScales } from './exact-scales.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { type DataChoice, openData } from './open-data.ts';
@@ -81,10 +82,14 @@ export async function exportInto(
   reporter: Reporter,
 ): Promise<ExportResult> {
   const { source, target, choice } = request;
-  const plan = parseQuantizationFile(await readFile(request.plan, 'utf8'), request.plan).plan;
+  const read = parseQuantizationFile(await readFile(request.plan, 'utf8'), request.plan);
   const scratch = await makeTemporaryFolder('autoglm-export-');
   const workers = createWeightWorkerPool();
   try {
+    const plan =
+      target === 'tensorrt'
+        ? await withExactScales(source.model, read.plan, workers, reporter)
+        : read.plan;
     const context = { folder, scratch, request, plan, workers };
     const written =
       target === 'tensorrt'

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import { UnsupportedError, UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
+import { createWeightKernel } from '../numerics/weight-kernel.ts';
 import { applyQuantization } from '../quantize/apply.ts';
 import type { FusionAudit } from '../quantize/audit-fusion.ts';
 import {
@@ -24,6 +25,7 @@ import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
 import { auditFile } from './audit-file.ts';
 import { collectMoments } from './collect-moments.ts';
+import { withExactScales } from './exact-scales.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
 import type { DataChoice } from './open-data.ts';
@@ -103,12 +105,15 @@ export async function quantizeInto(
   reporter: Reporter,
 ): Promise<QuantizeResult> {
   const { source, recipe, choice } = request;
-  const { plan, ranges, search } = await planWithin(request, reporter);
+  const { plan: chosen, ranges, search } = await planWithin(request, reporter);
+  const isFloat16 = recipe.activations.dtype === 'float16';
+  const plan = isFloat16
+    ? await withExactScales(source.model, chosen, createWeightKernel(), reporter)
+    : chosen;
   const unsmoothed = smoothingNote(plan);
   if (unsmoothed !== undefined) reporter.note(unsmoothed);
   if (plan.smoothing !== undefined) await verifySmoothing(source, plan.smoothing, choice);
   const path = join(folder, QUANTIZED_FILES.model);
-  const isFloat16 = recipe.activations.dtype === 'float16';
   const lowering = isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING;
   requireIntegers(plan, lowering);
   const moments = await collectMoments({ source, plan, lowering, choice }, reporter);

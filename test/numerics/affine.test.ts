@@ -8,6 +8,7 @@ import {
   createQuantizedArray,
   dequantize,
   dequantizePerAxis,
+  FLOAT16_MIN_SCALE,
   type IntegerType,
   integerRange,
   quantize,
@@ -57,15 +58,27 @@ describe('Choice of scale', () => {
     });
   });
 
-  test('A float16 scale is a float16, never subnormal, and 1 only for a range of nothing.', () => {
+  test('A float16 scale is a float16, exact to 1 % down to 3e-6, and 1 only for a range of nothing.', () => {
     const scheme = { dataType: 'int8', symmetric: true, scaleType: 'float16' } as const;
     expect(chooseScale({ min: -5, max: 5 }, scheme).scale).toBe(roundToFloat16(5 / 127));
-    expect(chooseScale({ min: -1e-4, max: 1e-5 }, scheme).scale).toBe(2 ** -14);
+    // 127 * 2^-16 is held by the subnormal 2^-16; 51 * 2^-24 is the least that is kept.
+    expect(chooseScale({ min: -127 * 2 ** -16, max: 1e-5 }, scheme).scale).toBe(2 ** -16);
+    expect(chooseSymmetricScale(127 * 2 ** -16, 127, 'float16')).toBe(2 ** -16);
+    expect(chooseScale({ min: -1e-4, max: 1e-5 }, scheme).scale).toBe(51 * 2 ** -24);
     expect(chooseScale({ min: -1e38, max: 0 }, scheme).scale).toBe(65504);
     expect(chooseScale({ min: 0, max: 0 }, scheme).scale).toBe(1);
   });
 
-  test('Any finite range gives a positive normal scale, a zero point in range, and zero exactly zero.', () => {
+  test('Rounding a scale to float16 moves it by less than 1 %, whatever is not raised.', () => {
+    fc.assert(
+      fc.property(fc.double({ min: 127 * FLOAT16_MIN_SCALE, max: 1e6, noNaN: true }), (absMax) => {
+        const scale = chooseSymmetricScale(absMax, 127, 'float16');
+        expect(Math.abs(scale / (absMax / 127) - 1)).toBeLessThan(0.01);
+      }),
+    );
+  });
+
+  test('Any finite range gives a positive scale that is not too small, a zero point in range, and zero exactly zero.', () => {
     const schemes = fc.record({
       dataType: fc.constantFrom<IntegerType>('int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4'),
       symmetric: fc.boolean(),
@@ -78,7 +91,9 @@ describe('Choice of scale', () => {
         const range = { min: Math.min(first, second), max: Math.max(first, second) };
         const { scale, zeroPoint } = chooseScale(range, scheme);
         const integers = integerRange(scheme);
-        expect(scale).toBeGreaterThanOrEqual(scheme.scaleType === 'float16' ? 2 ** -14 : 2 ** -126);
+        expect(scale).toBeGreaterThanOrEqual(
+          scheme.scaleType === 'float16' ? FLOAT16_MIN_SCALE : 2 ** -126,
+        );
         expect(Number.isFinite(scale)).toBe(true);
         expect(zeroPoint).toBeGreaterThanOrEqual(integers.min);
         expect(zeroPoint).toBeLessThanOrEqual(integers.max);

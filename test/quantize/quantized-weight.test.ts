@@ -71,13 +71,13 @@ describe('quantizeWeight', () => {
     );
   });
 
-  it('raises FP16 scales of tiny channels to 2^-14', async () => {
+  it('raises FP16 scales of tiny channels to 51 * 2^-24', async () => {
     const weight = quantizeWeight(floats('w', [1, 2], [1e-4, -5e-5]), 0, FULL_FLOAT16, kernel);
-    expect([...(await weight.scales())]).toEqual([2 ** -14]);
+    expect([...(await weight.scales())]).toEqual([51 * 2 ** -24]);
     const stored = new Uint16Array((await bytesOf(scaleSource(weight, 'float16'))).buffer);
-    expect([...stored]).toEqual([0x0400]);
-    // 1e-4 / 2^-14 = 1.6 and -5e-5 / 2^-14 = -0.8.
-    expect([...new Int8Array((await bytesOf(weight.values)).buffer)]).toEqual([2, -1]);
+    expect([...stored]).toEqual([51]);
+    // 1e-4 / 3.04e-6 = 32.9 and -5e-5 / 3.04e-6 = -16.4.
+    expect([...new Int8Array((await bytesOf(weight.values)).buffer)]).toEqual([33, -16]);
   });
 
   it('reads the float weight once for its scales, whoever asks first', async () => {

@@ -1,6 +1,7 @@
 import type { Node } from '../../ir/model.ts';
 import { readTensorBytes, type Tensor } from '../../ir/tensor.ts';
-import { FLOAT16_MIN_NORMAL, float16ToFloat32 } from '../../numerics/float16.ts';
+import { FLOAT16_MIN_SCALE } from '../../numerics/affine.ts';
+import { float16ToFloat32 } from '../../numerics/float16.ts';
 import { declaredType } from '../../quantize/value-types.ts';
 import type { Finding } from './finding.ts';
 import type { LintContext } from './lint-context.ts';
@@ -27,12 +28,12 @@ export async function lintScale(context: LintContext, node: Node): Promise<Findi
     );
   }
   const values = await readFloats(scale);
-  const lowest = scale.dataType === 'float16' ? FLOAT16_MIN_NORMAL : FLOAT32_MIN_NORMAL;
+  const lowest = scale.dataType === 'float16' ? FLOAT16_MIN_SCALE : FLOAT32_MIN_NORMAL;
   if (values === undefined) add('scale-type', 'error', `scale is ${scale.dataType}.`);
   else if (!values.every((value) => value > 0 && Number.isFinite(value))) {
     add('scale-positive', 'error', 'a scale is not a positive finite number.');
   } else if (values.some((value) => value < lowest)) {
-    add('scale-subnormal', 'error', `a scale is subnormal in ${scale.dataType}.`);
+    add('scale-subnormal', 'error', `a scale is too small for ${scale.dataType}.`);
   }
   const float = node.opType === 'QuantizeLinear' ? node.inputs[0]! : node.outputs[0]!;
   const type = declaredType(context.graph, float)?.dataType;

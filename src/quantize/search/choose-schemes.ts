@@ -11,6 +11,12 @@ const REASON = 'search';
 /** Input features that share a scale in layers that fell back. */
 const BLOCK_SIZE = 32;
 
+/** What a layer falls back to, and why. */
+export interface Fallback {
+  readonly choice: Exclude<GroupChoice, 'planned'>;
+  readonly reason: string;
+}
+
 /**
  * Returns the plan with the layers of each group as chosen. Smoothing goes where all layers
  * behind it are float.
@@ -21,12 +27,23 @@ export function chooseSchemes(
   groups: readonly SearchGroup[],
   choices: readonly GroupChoice[],
 ): QuantizationPlan {
-  const byLayer = new Map<string, GroupChoice>();
+  const fallbacks = new Map<string, Fallback>();
   groups.forEach((group, index) => {
-    for (const name of group.layers) byLayer.set(name, choices[index] ?? 'planned');
+    const choice = choices[index] ?? 'planned';
+    if (choice === 'planned') return;
+    for (const name of group.layers) fallbacks.set(name, { choice, reason: REASON });
   });
+  return takeBack(model, plan, fallbacks);
+}
+
+/** Returns the plan with the layers of `fallbacks`, by name, taken back, and nothing smoothed for float ones alone. */
+export function takeBack(
+  model: Model,
+  plan: QuantizationPlan,
+  fallbacks: ReadonlyMap<string, Fallback>,
+): QuantizationPlan {
   const shared = sharedConstants(plan);
-  const layers = plan.layers.map((layer) => withChoice(layer, byLayer.get(layer.name), shared));
+  const layers = plan.layers.map((layer) => withFallback(layer, fallbacks.get(layer.name), shared));
   const { smoothing, ...rest } = plan;
   const needed = smoothing && neededSmoothing(smoothing, layers);
   return {
@@ -64,14 +81,15 @@ function sharedConstants({ layers, embeddings }: QuantizationPlan): ReadonlySet<
 }
 
 /** Layers fall back to blocks, the most exact of the INT8 weights. */
-function withChoice(
+function withFallback(
   layer: PlannedLayer,
-  choice: GroupChoice | undefined,
+  fallback: Fallback | undefined,
   shared: ReadonlySet<string>,
 ): PlannedLayer {
-  if (choice === undefined || choice === 'planned') return layer;
+  if (fallback === undefined) return layer;
+  const { choice, reason } = fallback;
   if (choice === 'weight-only' && !isIntegerScheme(layer.scheme)) return layer;
-  const { activation: _, weight, ...rest } = { ...layer, reason: REASON };
+  const { activation: _, weight, ...rest } = { ...layer, reason };
   if (choice === 'weight-only') {
     const inBlocks = layer.inFeatures % BLOCK_SIZE === 0 && !shared.has(weight.initializer);
     const chosen = inBlocks ? weightInBlocks(weight, layer) : weight;

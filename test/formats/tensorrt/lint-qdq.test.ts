@@ -66,7 +66,7 @@ describe('lintQdq', () => {
     expect(computed).toEqual(['error zero-point-constant at /xq/QuantizeLinear']);
   });
 
-  it('wants positive, finite, normal scales', async () => {
+  it('wants positive, finite scales that are exact to 1 %', async () => {
     const scales = (values: number[]) => [floats('ws', [N], values, 'float16')];
     const at = 'at /wd/DequantizeLinear';
     expect(await found({ tensors: scales([1, 0, 1, 1]) })).toEqual([`error scale-positive ${at}`]);
@@ -74,11 +74,11 @@ describe('lintQdq', () => {
     expect(await found({ tensors: scales([1, Infinity, 1, 1]) })).toEqual([
       `error scale-positive ${at}`,
     ]);
-    // 6e-5 lies below 2^-14, the smallest normal FP16 number.
-    expect(await found({ tensors: scales([1, 6e-5, 1, 1]) })).toEqual([
+    // Half a step of 2^-24 is 1 % of 50 such steps.
+    expect(await found({ tensors: scales([1, 50 * 2 ** -24, 1, 1]) })).toEqual([
       `error scale-subnormal ${at}`,
     ]);
-    expect(await found({ tensors: scales([1, 2 ** -14, 1, 1]) })).toEqual([]);
+    expect(await found({ tensors: scales([1, 51 * 2 ** -24, 1, 1]) })).toEqual([]);
   });
 
   it('wants scales of the type of the values beside them', async () => {
