@@ -3,6 +3,7 @@ import { LIMITS } from './limits.ts';
 import type { EntryMessage } from './messages.ts';
 import type { PayloadSlice } from './payload-source.ts';
 import { refuse } from './refuse.ts';
+import { refuseLfsPointer } from './refuse-lfs-pointer.ts';
 
 /**
  * The external files of one model: each is opened once, and their names are remembered in order.
@@ -60,6 +61,7 @@ export class ExternalData {
     const known = this.#open.get(location);
     if (known !== undefined) return known;
     const file = this.#files.open(location, where);
+    refuseLfsPointer(file, location, where);
     this.#open.set(location, file);
     return file;
   }

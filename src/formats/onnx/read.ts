@@ -6,6 +6,7 @@ import { bigintFromInt64, type ModelMessage } from './messages.ts';
 import { readDocumented, readSize } from './read-common-fields.ts';
 import { readFunction, readGraph, readOpsetImports } from './read-graph.ts';
 import { refuse } from './refuse.ts';
+import { refuseLfsPointer } from './refuse-lfs-pointer.ts';
 import { decodeMessage } from './schema.ts';
 import { verifyNames } from './verify-names.ts';
 import { WireError } from './wire-cursor.ts';
@@ -21,6 +22,7 @@ export async function readOnnxModel(
   folder: ExternalFiles,
   name: string = file.path,
 ): Promise<Model> {
+  refuseLfsPointer(file, 'this', name);
   const message = readMessage(file, name);
   const { graph } = message;
   if (graph === undefined || message.irVersion === undefined) {
