@@ -98,10 +98,14 @@ function observed(output: OutputFolder, { onBytes, onCopy }: SaveOptions): Outpu
   };
 }
 
+/** How exporters end the name of a data file that holds the weights of a whole model. */
+const CONVENTIONS: readonly string[] = ['.onnx_data', '.onnx.data'];
+
 /**
- * The input's name with the model's stem exchanged (`model.onnx_data` becomes `small.onnx_data`),
- * or the input's own name (`weights.bin`) unless another model's file is in the way; else
- * `<model>.data`, as torch and onnxruntime-genai write it.
+ * The input's convention under the model's name (`model.onnx_data` becomes `small.onnx_data`), or the
+ * input's own name (`weights.bin`) when one file holds all and no other model's file is in the way; else
+ * `<model>.data`, as torch and onnxruntime-genai write it. Where every weight has a file of its own,
+ * named like the weight, that is no convention for one file.
  */
 function chooseDataFile(
   storage: WeightStorage,
@@ -112,14 +116,15 @@ function chooseDataFile(
   // Beside the names of links, and short-lived: nobody looks for the input's name.
   if (referenceWeights) return `${modelFile}.data`;
   const [first, ...others] = storage.files;
-  const inputStem = stemOf(storage.modelFile ?? '');
   if (first === undefined || first.includes('/') || first.includes('\\'))
     return `${modelFile}.data`;
-  if (inputStem !== '' && first.startsWith(`${inputStem}.`)) {
-    return `${stemOf(modelFile)}${first.slice(inputStem.length)}`;
+  const stem = stemOf(modelFile);
+  const inputStem = stemOf(storage.modelFile ?? '');
+  if (others.length === 0 && inputStem !== '' && first.startsWith(`${inputStem}.`)) {
+    return `${stem}${first.slice(inputStem.length)}`;
   }
-  for (const suffix of ['.onnx_data', '.onnx.data']) {
-    if (first.endsWith(suffix)) return `${stemOf(modelFile)}${suffix}`;
+  for (const suffix of CONVENTIONS) {
+    if (storage.files.some((name) => name.endsWith(suffix))) return `${stem}${suffix}`;
   }
   const isFree = modelFile === storage.modelFile || !existsSync(join(folder, first));
   return others.length === 0 && isFree ? first : `${modelFile}.data`;

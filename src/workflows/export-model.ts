@@ -1,5 +1,5 @@
 import { chmod, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import type { CheckResult } from '../check/check-result.ts';
 import { UnsupportedError } from '../errors.ts';
@@ -219,7 +219,10 @@ async function exportOnnx(
   try {
     const { read } = moments;
     const options = { kernel: workers, ...(read !== undefined && { moments: read }) };
-    await saveModel(applyQuantization(source.model, plan, options), join(folder, name));
+    await saveModel(applyQuantization(source.model, plan, options), join(folder, name), {
+      // transformers.js looks for the data by this name, whatever the source called its own.
+      dataFileName: `${basename(name)}_data`,
+    });
   } finally {
     await moments.close();
   }

@@ -73,6 +73,9 @@ describe('saveModel', () => {
     ['decoder.onnx', ['model.onnx.data'], 'small.onnx', 'small.onnx.data'],
     ['model.onnx', ['weights.bin'], 'small.onnx', 'weights.bin'],
     ['model.onnx', ['onnx__MatMul_1', 'onnx__MatMul_2'], 'small.onnx', 'small.onnx.data'],
+    ['model.onnx', ['model.onnx_data_1', 'model.onnx_data'], 'small.onnx', 'small.onnx_data'],
+    // Named after weights, which may begin like the model.
+    ['model.onnx', ['model.embed.weight', 'model.0.weight'], 'small.onnx', 'small.onnx.data'],
     ['model.onnx', ['data/w.bin'], 'small.onnx', 'small.onnx.data'],
   ])('of %s with %j writes %s with %s', async (modelFile, files, output, expected) => {
     const folder = temporaryFolder();
