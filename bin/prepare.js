@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -21,6 +21,8 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
   // Not `npm ci`: npm 11 refuses a lock file that lacks the optional binaries of platforms whose
   // packages a registry mirror does not carry, and installing by the lock needs none of them.
   run('npm', ['install', '--no-save', '--no-audit', '--no-fund'], 'installing packages');
+  // A file of its own: node_modules may be a copy by hard links.
+  rmSync(stamp, { force: true });
   writeFileSync(stamp, lock);
 }
 if (isOlder(built, [join(root, 'tsconfig.build.json'), ...filesUnder(join(root, 'src'))])) {

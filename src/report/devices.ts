@@ -11,14 +11,25 @@ export function renderDevices({ autoglm, machine }: Diagnosis): string {
     `instructions ${sets}`,
     `int8 pairs   ${describePairs(cpu.saturatesPairs)}`,
     `memory       ${formatBytes(machine.memoryBytes)}`,
-    `onnxruntime  ${onnxruntime.version}`,
-    ...onnxruntime.devices.map(
-      ({ device, reason, software }) =>
-        `  ${device.padEnd(10)} ${reason ?? `works${software ? ' (software, not used by auto)' : ''}`}`,
-    ),
+    ...describeOnnxruntime(onnxruntime),
     `NVIDIA GPUs  ${nvidiaGpus.length === 0 ? 'none found' : nvidiaGpus.join('; ')}`,
     `trtexec      ${trtexec === undefined ? 'not found' : `${trtexec.path} (${trtexec.version ?? 'version unknown'})`}`,
   ].join('\n');
+}
+
+function describeOnnxruntime({
+  version,
+  devices,
+}: Diagnosis['machine']['onnxruntime']): readonly string[] {
+  // One reason for all.
+  if (version === undefined) return [`onnxruntime  not usable: ${devices[0]?.reason}`];
+  return [
+    `onnxruntime  ${version}`,
+    ...devices.map(
+      ({ device, reason, software }) =>
+        `  ${device.padEnd(10)} ${reason ?? `works${software ? ' (software, not used by auto)' : ''}`}`,
+    ),
+  ];
 }
 
 function describePairs(saturates: boolean | undefined): string {

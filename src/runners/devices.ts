@@ -40,7 +40,11 @@ export interface MachineReport {
     readonly saturatesPairs: boolean | undefined;
   };
   readonly memoryBytes: number;
-  readonly onnxruntime: { readonly version: string; readonly devices: readonly DeviceState[] };
+  readonly onnxruntime: {
+    /** Undefined when it is not installed or has no binary here; every device then says so. */
+    readonly version: string | undefined;
+    readonly devices: readonly DeviceState[];
+  };
   readonly vulkanDrivers: readonly VulkanDriver[];
   /** One line per GPU as nvidia-smi prints it; empty without nvidia-smi or a GPU. */
   readonly nvidiaGpus: readonly string[];
@@ -56,6 +60,7 @@ export interface DeviceChoice {
 /** Returns what this machine can run. Starts and ends a process per device that looks possible. */
 export async function probeDevices(): Promise<MachineReport> {
   const [processor] = cpus();
+  const runtime = findOnnxruntime();
   return {
     platform: `${process.platform}/${process.arch}`,
     nodeVersion: process.versions.node,
@@ -67,7 +72,7 @@ export async function probeDevices(): Promise<MachineReport> {
     },
     memoryBytes: totalmem(),
     onnxruntime: {
-      version: findOnnxruntime().version,
+      version: typeof runtime === 'string' ? undefined : runtime.version,
       devices: await Promise.all([...PREFERENCE].reverse().map(deviceState)),
     },
     vulkanDrivers: findVulkanDrivers(),

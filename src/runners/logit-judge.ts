@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { LogitSums } from '../numerics/logit-reference.ts';
-import { compiledEntry, startChild } from './child.ts';
 import type { JudgeCommands, JudgedWindow } from './judge-commands.ts';
 import { loadError, withModelName } from './onnxruntime-errors.ts';
 import type { LoadOptions, SessionValue } from './runner.ts';
+import { startOnnxruntime } from './start-onnxruntime.ts';
 
 /**
  * A process that runs one model after another on the same windows and says how far each is from the
@@ -22,7 +22,7 @@ export interface LogitJudge {
 
 /** Starts a judge that keeps references in `folder`: 4 bytes per logit. */
 export function startLogitJudge(folder: string): LogitJudge {
-  const child = startChild<JudgeCommands>(compiledEntry(import.meta.url, 'judge-process'));
+  const child = startOnnxruntime<JudgeCommands>('judge-process');
   let opened = '';
   return {
     async open(path, options) {

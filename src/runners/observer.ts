@@ -1,11 +1,11 @@
 import type { OpenObserver } from '../calibrate/activation-observer.ts';
-import { compiledEntry, startChild } from './child.ts';
 import type { ObserverCommands } from './observer-commands.ts';
 import { loadError, withModelName } from './onnxruntime-errors.ts';
+import { startOnnxruntime } from './start-onnxruntime.ts';
 
 /** Opens a model in onnxruntime for observing, in a child process of its own. */
 export const openOnnxruntimeObserver: OpenObserver = async (path, options) => {
-  const child = startChild<ObserverCommands>(compiledEntry(import.meta.url, 'observer-process'));
+  const child = startOnnxruntime<ObserverCommands>('observer-process');
   try {
     await child.call('open', { path, options });
   } catch (error) {

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compiledEntry, startChild } from './child.ts';
 import { oneSentence } from './onnxruntime-errors.ts';
 import { findOnnxruntime } from './onnxruntime-package.ts';
 import type { Device } from './runner.ts';
 import type { SessionCommands } from './session-commands.ts';
+import { startOnnxruntime } from './start-onnxruntime.ts';
 
 type RealDevice = Exclude<Device, 'auto'>;
 
@@ -30,9 +30,10 @@ export function unavailableReason(device: RealDevice): Promise<string | undefine
 }
 
 async function findReason(device: RealDevice): Promise<string | undefined> {
-  const { version, libraryFolder, supportsPlatform } = findOnnxruntime();
+  const found = findOnnxruntime();
+  if (typeof found === 'string') return found;
+  const { version, libraryFolder } = found;
   const platform = `${process.platform}/${process.arch}`;
-  if (!supportsPlatform) return `onnxruntime-node ${version} has no binary for ${platform}`;
   if (device === 'cpu') return undefined;
   if (device === 'webgpu') return tryDevice(device);
   if (platform !== 'linux/x64') {
@@ -48,7 +49,7 @@ async function findReason(device: RealDevice): Promise<string | undefined> {
 }
 
 async function tryDevice(device: RealDevice): Promise<string | undefined> {
-  const child = startChild<SessionCommands>(compiledEntry(import.meta.url, 'session-process'));
+  const child = startOnnxruntime<SessionCommands>('session-process');
   try {
     const { session } = await child.call('open', { model: ADDITION, options: { device } });
     const feeds = new Map([

@@ -1,8 +1,9 @@
-import { type Child, compiledEntry, startChild } from './child.ts';
+import type { Child } from './child.ts';
 import { unavailableReason } from './onnxruntime-devices.ts';
 import { loadError, withModelName } from './onnxruntime-errors.ts';
 import type { Feeds, LoadOptions, Runner, Session } from './runner.ts';
 import type { InterleavedTimes, SessionCommands } from './session-commands.ts';
+import { startOnnxruntime } from './start-onnxruntime.ts';
 
 /** A model and how to open it. */
 export interface ModelToOpen {
@@ -35,7 +36,7 @@ export interface SharedSessions {
  * {@link UnsupportedError} for an op or type without a kernel, {@link RunnerError} for a crash.
  */
 export async function openSessions(models: readonly ModelToOpen[]): Promise<SharedSessions> {
-  const child = startChild<SessionCommands>(compiledEntry(import.meta.url, 'session-process'));
+  const child = startOnnxruntime<SessionCommands>('session-process');
   try {
     const sessions: Session[] = [];
     for (const model of models) sessions.push(await openIn(child, model));

@@ -1,8 +1,8 @@
 import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
-import { compiledEntry, startChild } from './child.ts';
 import { loadError, withModelName } from './onnxruntime-errors.ts';
 import type { Device, Feeds, LoadOptions } from './runner.ts';
 import type { KernelTime, SessionCommands } from './session-commands.ts';
+import { startOnnxruntime } from './start-onnxruntime.ts';
 
 /** What one execution provider ran. */
 export interface ProviderShare {
@@ -44,7 +44,7 @@ export async function findPlacement(
   feeds: Feeds,
 ): Promise<Placement> {
   const folder = await makeTemporaryFolder('autoglm-profile-');
-  const child = startChild<SessionCommands>(compiledEntry(import.meta.url, 'session-process'));
+  const child = startOnnxruntime<SessionCommands>('session-process');
   try {
     const { session } = await child
       .call('open', { model: path, options, profileFolder: folder })

@@ -1,5 +1,5 @@
-import { compiledEntry, startChild } from './child.ts';
 import type { SessionCommands } from './session-commands.ts';
+import { startOnnxruntime } from './start-onnxruntime.ts';
 
 /** A model of one product, y = a b with uint8 a [1, 2] and int8 b [2, 1] (MatMulInteger, opset 13). */
 const PRODUCT = Buffer.from(
@@ -26,7 +26,7 @@ export function saturatesPairs(): Promise<boolean | undefined> {
 }
 
 async function multiplyPair(): Promise<number> {
-  const child = startChild<SessionCommands>(compiledEntry(import.meta.url, 'session-process'));
+  const child = startOnnxruntime<SessionCommands>('session-process');
   try {
     const { session } = await child.call('open', { model: PRODUCT, options: { device: 'cpu' } });
     const feeds = new Map([

@@ -19,7 +19,7 @@ import { SEARCH_NAME, type SearchFile } from '../quantize/search/search-file.ts'
 import type { ReadInputMoments } from '../quantize/weights/input-moments.ts';
 import { builtInRecipe, parseRecipe } from '../recipe/load.ts';
 import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
-import { findOnnxruntime } from '../runners/onnxruntime-package.ts';
+import { requireOnnxruntime } from '../runners/onnxruntime-package.ts';
 import { openModel, saveModel } from '../storage/model-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
@@ -261,7 +261,7 @@ function verification(fusion: FusionAudit | null): Pick<Manifest, 'verified' | '
       notVerified: ['tensorrt: float16 scales are for TensorRT, which was not run. Use export.'],
     };
   }
-  const { version } = findOnnxruntime();
+  const { version } = requireOnnxruntime();
   return {
     verified: [
       {

@@ -19,7 +19,7 @@ import {
   hasIntegerActivations,
   type SearchGroup,
 } from '../quantize/search/search-group.ts';
-import { findOnnxruntime } from '../runners/onnxruntime-package.ts';
+import { requireOnnxruntime } from '../runners/onnxruntime-package.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, openData } from './open-data.ts';
 import type { Reporter } from './progress.ts';
@@ -148,7 +148,7 @@ async function withEvaluator<T>(
   const sha256 = dataset.hash;
   const identity = {
     autoglm: VERSION,
-    onnxruntime: findOnnxruntime().version,
+    onnxruntime: requireOnnxruntime().version,
     model: await source.sha256(),
     plan,
     data: { sha256, windows },

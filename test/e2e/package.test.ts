@@ -6,25 +6,92 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT, spawnAutoglm } from '../cli/spawn-autoglm.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'autoglm-package-'));
+const MODEL = join(ROOT, 'fixtures/glm-nano/genai');
+const DATA = ['--data', join(ROOT, 'calibration/text')];
 const cwd = join(base, 'empty');
 const program = join(cwd, 'node_modules/autoglm/bin/autoglm.js');
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 
-function npm(args: readonly string[], folder: string): string {
+function npm(args: readonly string[], folder: string, env: NodeJS.ProcessEnv = {}): string {
   return execFileSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel', 'error'], {
     cwd: folder,
     encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   });
 }
 
+let tarball = '';
 beforeAll(() => {
   const [packed] = JSON.parse(npm(['pack', '--json', '--pack-destination', base], ROOT)) as {
     filename: string;
   }[];
+  tarball = join(base, packed?.filename ?? '');
   mkdirSync(cwd);
   writeFileSync(join(cwd, 'package.json'), '{ "private": true }');
-  npm(['install', '--ignore-scripts', '--prefer-offline', join(base, packed?.filename ?? '')], cwd);
+  npm(['install', '--ignore-scripts', '--prefer-offline', tarball], cwd);
 });
+
+/** A module that keeps https from reaching nuget.org, as a machine without internet access does. */
+function writeOffline(): string {
+  const path = join(base, 'offline.cjs');
+  writeFileSync(
+    path,
+    `const https = require('https');
+     const { get } = https;
+     https.get = (url, ...rest) => {
+       if (String(url).includes('nuget.org')) throw new Error('getaddrinfo ENOTFOUND api.nuget.org');
+       return get(url, ...rest);
+     };`,
+  );
+  return path;
+}
+
+// Elsewhere the script has nothing to download.
+const downloads = process.platform === 'linux' && process.arch === 'x64';
+/** An installation where the install script of onnxruntime-node cannot download what it wants. */
+describe.runIf(downloads)(
+  'npm pack, installed without an option where the downloads of others fail',
+  () => {
+    const folder = join(base, 'plain');
+    const installed = join(folder, 'node_modules/autoglm/bin/autoglm.js');
+    const where = { cwd: folder, program: installed };
+    beforeAll(() => {
+      mkdirSync(folder);
+      writeFileSync(join(folder, 'package.json'), '{ "private": true }');
+      const env = { NODE_OPTIONS: `--require=${writeOffline()}`, ONNXRUNTIME_NODE_INSTALL: '' };
+      npm(['install', '--prefer-offline', '--ignore-scripts=false', tarball], folder, env);
+    });
+
+    it('succeeds, without onnxruntime-node', () => {
+      expect(readdirSync(join(folder, 'node_modules'))).toContain('autoglm');
+      expect(readdirSync(join(folder, 'node_modules'))).not.toContain('onnxruntime-node');
+    });
+
+    it('says in doctor what is missing and what to type', async () => {
+      const { code, stdout } = await spawnAutoglm(['doctor'], where);
+      expect(code).toBe(0);
+      expect(stdout).toContain(
+        'onnxruntime  not usable: onnxruntime-node is not installed, because npm leaves it out when its install script cannot download CUDA libraries. Run "npm install --ignore-scripts autoglm"',
+      );
+    });
+
+    it('inspects, and ends with exit code 6 and the same words where a model must run', async () => {
+      expect((await spawnAutoglm(['inspect', MODEL], where)).code).toBe(0);
+      const args = ['quantize', MODEL, ...DATA, '-o', 'out'];
+      const { code, stderr } = await spawnAutoglm(args, where);
+      expect(code).toBe(6);
+      expect(stderr).toMatch(/^autoglm: onnxruntime: onnxruntime-node is not installed, [^\n]*\n$/);
+      expect(readdirSync(folder)).not.toContain('out');
+    });
+
+    it('is whole after what doctor says to type', async () => {
+      npm(['install', '--prefer-offline', '--ignore-scripts', tarball], folder);
+      const { stdout } = await spawnAutoglm(['doctor'], where);
+      expect(stdout).toMatch(/cpu +works/);
+    });
+  },
+);
 
 describe('npm pack, installed with --ignore-scripts into an empty folder', () => {
   it('has a working command', async () => {
@@ -40,9 +107,8 @@ describe('npm pack, installed with --ignore-scripts into an empty folder', () =>
   });
 
   it('calibrates and quantizes a model', async () => {
-    const model = join(ROOT, 'fixtures/glm-nano/genai');
-    const data = ['--data', join(ROOT, 'calibration/text'), '--samples', '2'];
-    const args = ['quantize', model, ...data, '--sequence-length', '32', '-o', 'out'];
+    const options = ['--samples', '2', '--sequence-length', '32', '-o', 'out'];
+    const args = ['quantize', MODEL, ...DATA, ...options];
     const { code, stdout, stderr } = await spawnAutoglm(args, { cwd, program });
     expect(code, stderr).toBe(0);
     expect(stdout).toContain('Fused        31 of 31 quantized layers');
