@@ -18,6 +18,7 @@ import type { Feeds, TensorValue } from '../runners/runner.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, feedHints, openData } from './open-data.ts';
 import { runByPart } from './run-tapped.ts';
+import { cutTokens } from './token-feeds.ts';
 
 /**
  * Where scales are powers of two folding changes no bit. Others round each weight and each activation
@@ -69,7 +70,7 @@ export async function compareFolded(
   const names = points.map(({ value }) => value);
   const inputs = feedInputs(twin.graph);
   const sample = await someSample(source, twin, choice);
-  const feeds = makeFeeds(inputs, sample, feedHints(source.model));
+  const feeds = cutTokens(inputs, makeFeeds(inputs, sample, feedHints(source.model)), LENGTH);
   const largestDifference = await compareInTurns(
     points,
     runByPart(twin, names, feeds),
@@ -163,8 +164,7 @@ async function someSample(
   choice: DataChoice | undefined,
 ): Promise<Sample> {
   if (choice === undefined) return madeUpSample(model);
-  const sequenceLength = Math.min(choice.sequenceLength ?? LENGTH, LENGTH);
-  const dataset = await openData({ ...choice, samples: 1, sequenceLength }, source);
+  const dataset = await openData({ ...choice, samples: 1 }, source);
   for await (const sample of dataset.samples('calibration')) return sample;
   return madeUpSample(model);
 }
@@ -177,10 +177,10 @@ function madeUpSample(model: Model): Sample {
   for (const { name, dataType, dims } of feedInputs(model.graph)) {
     const fixed = dims.slice(1).filter((dim) => typeof dim === 'number');
     if (name.includes('input_ids') || name === 'ids') {
-      const ids = BigInt64Array.from({ length: LENGTH }, (_, index) =>
-        BigInt((index * 7919) % vocabulary),
-      );
-      values.set(name, { dataType: 'int64', dims: [LENGTH], data: ids });
+      const declared = dims.at(-1);
+      const length = typeof declared === 'number' ? declared : LENGTH;
+      const ids = BigInt64Array.from({ length }, (_, index) => BigInt((index * 7919) % vocabulary));
+      values.set(name, { dataType: 'int64', dims: [length], data: ids });
     } else if (dataType.startsWith('float') && fixed.length === dims.length - 1) {
       const count = fixed.reduce((product, dim) => product * dim, 1);
       const data = Float32Array.from({ length: count }, (_, index) => Math.sin(index));

@@ -271,6 +271,7 @@ describe('help', () => {
         --recipe <name|file>        what to quantize and how (default: "w8a8")
         --calibration <file>        calibration.json already made
         --shape <range...>          engine shapes, e.g. input_ids:1x1..1x128..1x512
+                                    (default: by the names of axes, then the samples)
         --data <folder>             data set: folder with dataset.yaml, or a bare file
         --samples <count>           samples to use
         --sequence-length <tokens>  tokens per text sample

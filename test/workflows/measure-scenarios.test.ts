@@ -51,3 +51,23 @@ describe('timing of an encoder whose data bring mask and token types', () => {
     expect(await timed([4, 64])).toEqual([['prefill 4 x 64', { count: 256, unit: 'tokens' }]]);
   }, 120_000);
 });
+
+it('a text goes through a model of fixed batch, which is calibrated, compared and timed as a whole', async () => {
+  const folder = temporaryFolder();
+  const model = join(folder, 'model.onnx');
+  await saveModel(tinyEncoder([3, 20]), model);
+  // Digits and spaces: bytes below 64, the rows of the table.
+  writeFileSync(join(folder, 'a.txt'), '0123 456 78 9 1 23 5 '.repeat(12));
+  writeFileSync(
+    join(folder, 'dataset.yaml'),
+    'kind: text\nfiles: [a.txt]\nheldOut: [a.txt]\ntokenizer: bytes\nsequenceLength: 20\n',
+  );
+  const output = join(folder, 'q');
+  await quantize({ model, recipe: 'w8a8', data: folder, output }, silent);
+  const result = await check({ artifact: output, device: 'cpu', gates: [], latency: true }, silent);
+  expect(result.latency.map(({ scenario, itemsPerRun }) => [scenario, itemsPerRun])).toEqual([
+    ['prefill 3 x 20', { count: 60, unit: 'tokens' }],
+  ]);
+  // 12 windows of 20 tokens in 3 equal rows, 32 values a token.
+  expect(result.accuracy?.outputs[0]?.elements).toBe(12 * 3 * 20 * 32);
+}, 120_000);

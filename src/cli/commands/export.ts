@@ -25,7 +25,10 @@ export function registerExport(program: Command): void {
     .addOption(new Option('--target <target>', 'who will read it').choices(TARGETS))
     .option('--recipe <name|file>', 'what to quantize and how (default: "w8a8")')
     .option('--calibration <file>', 'calibration.json already made')
-    .option('--shape <range...>', 'engine shapes, e.g. input_ids:1x1..1x128..1x512')
+    .option(
+      '--shape <range...>',
+      'engine shapes, e.g. input_ids:1x1..1x128..1x512 (default: by the names of axes, then the samples)',
+    )
     .addHelpText(
       'after',
       `
