@@ -23,7 +23,11 @@ interface Product {
  * Returns every product with a constant weight in node order, all with role `other`, or
  * `embedding-projection` for a patch embedding. Roles come from the blocks around them.
  */
-export function collectLinears(view: GraphView, context: PassContext): LinearLayer[] {
+export function collectLinears(
+  view: GraphView,
+  context: PassContext,
+  isInner: (node: Node) => boolean,
+): LinearLayer[] {
   const layers: LinearLayer[] = [];
   for (const node of view.graph.nodes) {
     if (!isOp(node, 'MatMul', 'Gemm', 'Conv', 'MatMulNBits')) continue;
@@ -32,7 +36,7 @@ export function collectLinears(view: GraphView, context: PassContext): LinearLay
     });
     if (product !== undefined) layers.push(makeLayer(view, node, product));
   }
-  return withUniqueNames(layers);
+  return withUniqueNames(layers, isInner);
 }
 
 function describeProduct(
@@ -146,12 +150,20 @@ function addedBias(view: GraphView, product: string, outFeatures: number): Bias 
   return { tensor: constant.tensor, initializer: constant.initializer, add };
 }
 
-/** A module that is called twice gives two layers of one name; the later ones get a number. */
-function withUniqueNames(layers: readonly LinearLayer[]): LinearLayer[] {
+/**
+ * A module that is called twice gives two layers of one name; the later ones get a number. Layers of the
+ * main graph come first, so that they are called alike whether bodies are opened or not.
+ */
+function withUniqueNames(
+  layers: readonly LinearLayer[],
+  isInner: (node: Node) => boolean,
+): LinearLayer[] {
   const taken = new Map<string, number>();
-  return layers.map((layer) => {
+  const name = (layer: LinearLayer): LinearLayer => {
     const count = taken.get(layer.name) ?? 0;
     taken.set(layer.name, count + 1);
     return count === 0 ? layer : { ...layer, name: `${layer.name}#${count + 1}` };
-  });
+  };
+  const main = new Map(layers.filter(({ node }) => !isInner(node)).map((it) => [it, name(it)]));
+  return layers.map((layer) => main.get(layer) ?? name(layer));
 }

@@ -1,5 +1,6 @@
-import type { Model } from '../ir/model.ts';
+import type { Model, Node } from '../ir/model.ts';
 import type { LinearLayer } from './linear-layer.ts';
+import { bodyOf, type OpenedModel } from './open-bodies.ts';
 import type { PassContext } from './pass.ts';
 import { recognize } from './recognize.ts';
 
@@ -8,7 +9,27 @@ import { recognize } from './recognize.ts';
  * role that its block gives it. Weights that are already quantized are left out and declined.
  */
 export function findLinears(model: Model, context?: PassContext): readonly LinearLayer[] {
-  return recognize(model, context).linears.filter((layer) => {
+  return floatLayers(recognize(model, context).linears, context);
+}
+
+/**
+ * Returns what {@link findLinears} does of a model with its bodies opened. `model` is `opened.model`, or what a
+ * pass made of it.
+ */
+export function findOpenedLinears(
+  opened: OpenedModel,
+  model: Model = opened.model,
+  context?: PassContext,
+): readonly LinearLayer[] {
+  const isInner = (node: Node): boolean => bodyOf(opened, node) !== undefined;
+  return floatLayers(recognize(model, context, isInner).linears, context);
+}
+
+function floatLayers(
+  layers: readonly LinearLayer[],
+  context: PassContext | undefined,
+): readonly LinearLayer[] {
+  return layers.filter((layer) => {
     if (!isQuantized(layer)) return true;
     const reason = 'the weight is already quantized';
     context?.decline({ pass: 'find-linears', node: layer.name, reason });

@@ -1,5 +1,6 @@
 /** The one list of passes. A new pass is a file beside this one and a line here. */
 import { convertToFloat32 } from './convert-to-float32.ts';
+import { distinctNames } from './distinct-names.ts';
 import { eliminateDead } from './eliminate-dead.ts';
 import { foldConstants } from './fold-constants.ts';
 import { gatherBeforeCast } from './gather-before-cast.ts';
@@ -9,6 +10,7 @@ import type { Pass } from './pass.ts';
 /** Every pass, by name in alphabetical order. */
 export const PASSES: readonly Pass[] = [
   convertToFloat32,
+  distinctNames,
   eliminateDead,
   foldConstants,
   gatherBeforeCast,

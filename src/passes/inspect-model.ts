@@ -3,6 +3,7 @@ import { DATA_TYPES, type DataType, isFloatDataType, isKnownDataType } from '../
 import type { Graph, Model, Node, ValueInfo } from '../ir/model.ts';
 import { elementCount, type Tensor } from '../ir/tensor.ts';
 import type { Block } from './block.ts';
+import { countInBodies } from './count-in-bodies.ts';
 import { isQuantized } from './find-linears.ts';
 import { forecastSizes } from './forecast-sizes.ts';
 import { declaredFacts } from './infer-facts.ts';
@@ -15,13 +16,19 @@ import type {
   PrunableGroups,
   ValueSummary,
 } from './model-summary.ts';
+import { bodyOf, openBodies } from './open-bodies.ts';
 import type { Declined } from './pass.ts';
 import { type Recognition, recognize } from './recognize.ts';
 
 /** Returns what is inside a model. Looks at shapes and names only; no weight is read. */
 export function inspectModel(model: Model): ModelSummary {
   const declined: Declined[] = [];
-  const found = recognize(model, { decline: (entry) => declined.push(entry) });
+  const opened = openBodies(model);
+  const found = recognize(
+    opened.model,
+    { decline: (entry) => declined.push(entry) },
+    (node) => bodyOf(opened, node) !== undefined,
+  );
   const nodes = [...allNodes(model.graph)];
   const dataTypes = summarizeConstants(model.graph, nodes);
   const parameterCount = sum(dataTypes.map((entry) => entry.parameterCount));
@@ -50,6 +57,7 @@ export function inspectModel(model: Model): ModelSummary {
     norms: countForms(found.norms),
     activations: countForms(found.activations),
     linears: countLinears(found.linears),
+    bodies: countInBodies(opened, found.linears),
     quantizable: {
       layerCount: quantizable.length,
       parameterCount: sum(quantizable.map(weightCount)),

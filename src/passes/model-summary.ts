@@ -1,6 +1,7 @@
 import type { DataType } from '../ir/data-type.ts';
 import type { Dim } from '../ir/model.ts';
 import type { AttentionForm, Rotary } from './block.ts';
+import type { BodyCount } from './count-in-bodies.ts';
 import type { ActivationKind } from './find-activations.ts';
 import type { LinearRole } from './linear-layer.ts';
 
@@ -40,6 +41,8 @@ export interface ModelSummary {
   }[];
   /** In the order of first appearance. */
   readonly linears: readonly LinearSummary[];
+  /** Linear layers that lie in bodies of If, Loop and Scan; they are among {@link ModelSummary.linears}. */
+  readonly bodies: readonly BodyCount[];
   readonly quantizable: QuantizableSummary;
   readonly prunable: readonly PrunableGroups[];
   /** Bytes of keys and values per token of context and batch entry; 0 without a cache input. */

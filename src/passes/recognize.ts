@@ -1,4 +1,4 @@
-import type { Model } from '../ir/model.ts';
+import type { Model, Node } from '../ir/model.ts';
 import type { AttentionBlock, Block, FfnBlock } from './block.ts';
 import { type AttentionCore, collectAttention, findRotary } from './collect-attention.ts';
 import { collectLinears } from './collect-linears.ts';
@@ -40,11 +40,16 @@ interface Search {
 
 /**
  * Returns the linear layers, norms, activations and transformer blocks of the main graph. What looks like one
- * but is not is reported to `context` with the reason.
+ * but is not is reported to `context` with the reason. `isInner` names the nodes of an opened model that lie
+ * in bodies.
  */
-export function recognize(model: Model, context: PassContext = { decline: () => {} }): Recognition {
+export function recognize(
+  model: Model,
+  context: PassContext = { decline: () => {} },
+  isInner: (node: Node) => boolean = () => false,
+): Recognition {
   const view = viewGraph(model);
-  const linears = collectLinears(view, context);
+  const linears = collectLinears(view, context, isInner);
   const norms = collectNorms(view);
   const activations = collectActivations(view);
   const search: Search = {

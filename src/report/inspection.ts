@@ -40,6 +40,7 @@ export function renderInspection(
         formatBytes(byteLength),
       ]),
     ),
+    ...inBodies(summary),
     `Quantizable  ${summary.quantizable.layerCount} layers, ${formatPercent(summary.quantizable.weightByteShare, 1)} of weight bytes`,
     renderColumns(
       [
@@ -55,6 +56,11 @@ export function renderInspection(
     ),
     ...declined(summary, options.width),
   ].join('\n\n');
+}
+
+function inBodies({ bodies }: ModelSummary): readonly string[] {
+  if (bodies.length === 0) return [];
+  return [bodies.map(({ body, layerCount }) => `In bodies    ${layerCount} in ${body}`).join('\n')];
 }
 
 function opsets({ opsets: imports }: ModelSummary): string {
