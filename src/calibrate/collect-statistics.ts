@@ -12,6 +12,7 @@ import type {
   OpenObserver,
 } from './activation-observer.ts';
 import { cutModel, type ModelPart } from './cut-model.ts';
+import { exposeValues } from './expose-values.ts';
 import { type FeedHints, type FeedInput, feedInputs } from './feed-input.ts';
 import { gramModel } from './gram-model.ts';
 import { makeFeeds } from './make-feeds.ts';
@@ -52,7 +53,10 @@ export interface PartLimits {
 export interface CollectOptions {
   /** Usually the float32 twin: float16 activations would overflow where the model itself nearly does. */
   readonly model: Model;
-  /** Floating-point values of the main graph to observe: inputs of linear layers and so on. */
+  /**
+   * Floating-point values to observe, of the main graph or of branches of If: inputs of linear layers and so
+   * on. Only the runs count in which the branch was taken.
+   */
   readonly values: readonly string[];
   readonly dataset: Pick<Dataset, 'count' | 'samples' | 'path'>;
   readonly openObserver: OpenObserver;
@@ -102,13 +106,14 @@ export async function collectStatistics(options: CollectOptions): Promise<Collec
   const isInput = (name: string): boolean => inputs.some((input) => input.name === name);
   const limits = partLimits(options);
   const outputs = names.filter((name) => !isInput(name));
+  const model = exposeValues(options.model, outputs);
   const whole: ModelPart = {
-    model: tapValues(options.model, outputs),
+    model: tapValues(model, outputs),
     inputs: inputs.map(({ name }) => name),
     outputs,
     boundary: [],
   };
-  const parts = limits && cutModel(options.model, outputs, limits.partBytes);
+  const parts = limits && cutModel(model, outputs, limits.partBytes);
   const samples = await countSamples(options);
   const run: PartRun = {
     parts: parts ?? [whole],
@@ -130,7 +135,11 @@ export async function collectStatistics(options: CollectOptions): Promise<Collec
   } finally {
     await run.spool.close();
   }
-  return { statistics: new Map(names.map((name) => [name, found.get(name)!])), samples, grams };
+  return {
+    statistics: new Map(names.map((name) => [name, found.get(name)!])),
+    samples,
+    grams,
+  };
 }
 
 function partLimits({ model, byBlock }: CollectOptions): PartLimits | undefined {

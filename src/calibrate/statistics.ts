@@ -95,7 +95,11 @@ export function mergeStatistics(
   first: TensorStatistics,
   second: TensorStatistics,
 ): TensorStatistics {
-  const channels = mergeChannels(first.channels, second.channels);
+  const channels = isEmpty(first)
+    ? second.channels
+    : isEmpty(second)
+      ? first.channels
+      : mergeChannels(first.channels, second.channels);
   return {
     sampleCount: first.sampleCount + second.sampleCount,
     count: first.count + second.count,
@@ -108,6 +112,12 @@ export function mergeStatistics(
     histogram: mergeHistograms(first.histogram, second.histogram),
     ...(channels !== undefined && { channels }),
   };
+}
+
+/** A branch of If that was not taken gives no values, and does not say how many channels they have. */
+function isEmpty(statistics: TensorStatistics): boolean {
+  const { sampleCount, count, nanCount, infinityCount, channels } = statistics;
+  return sampleCount > 0 && channels === undefined && count + nanCount + infinityCount === 0;
 }
 
 interface Summary {

@@ -1,10 +1,14 @@
 import { UnsupportedError } from '../errors.ts';
-import { type Model, type Node, opsetVersion } from '../ir/model.ts';
+import { subgraphs } from '../ir/attributes.ts';
+import { type Graph, type Model, type Node, opsetVersion } from '../ir/model.ts';
 import { createWeightKernel, type WeightKernel } from '../numerics/weight-kernel.ts';
+import { closeBodies } from '../passes/close-bodies.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
-import { findLinears } from '../passes/find-linears.ts';
+import { distinctNames } from '../passes/distinct-names.ts';
+import { findOpenedLinears } from '../passes/find-linears.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
+import { bodyOf, openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
 import { raiseOpset } from '../passes/raise-opset.ts';
 import { int4Settings } from '../recipe/recipe.ts';
@@ -55,6 +59,8 @@ export function applyQuantization(
   options: ApplyOptions = {},
 ): Model {
   const { lowering = ONNXRUNTIME_LOWERING, kernel = createWeightKernel() } = options;
+  // Names first: the plan was made with them, and the twin has others besides.
+  const named = runPasses(model, [distinctNames]);
   const passes = lowering.activations === 'float32' ? [convertToFloat32] : [];
   const { smoothing } = plan;
   const wanted = integerLayers(plan, lowering);
@@ -64,11 +70,13 @@ export function applyQuantization(
     smoothing === undefined ? float : applySmoothing(float, smoothing, 'stored', stayFloat);
   // The FP32 twin of an FP16 artifact has its weights: folded, then rounded to FP16.
   const isTwin = lowering.activations === 'float32' && lowering.scaleType === 'float16';
-  const source = isTwin ? runPasses(smooth(model), passes) : smooth(runPasses(model, passes));
-  const typed = runPasses(source, [inferShapes]);
-  const layers = findLinears(typed);
+  const source = isTwin ? runPasses(smooth(named), passes) : smooth(runPasses(named, passes));
+  const opened = openBodies(source);
+  const typed = runPasses(opened.model, [inferShapes]);
+  const layers = findOpenedLinears(opened, typed);
   const entries = inNodeOrder(typed, layers, wanted);
-  const context = beginWriting(typed, entries, lowering, kernel);
+  const placeOf = (node: Node): string => bodyOf(opened, node)?.label ?? '';
+  const context = { ...beginWriting(typed, entries, lowering, kernel), placeOf };
   const settings = int4Settings(plan.recipe);
   const int4 = int4Context(
     settings,
@@ -87,9 +95,9 @@ export function applyQuantization(
   }
   const graph = finishRewrite(
     context.rewrite,
-    correctedTypes(source.graph.valueInfo, typed.graph.valueInfo),
+    correctedTypes(opened.model.graph.valueInfo, typed.graph.valueInfo),
   );
-  return withNeededOpset({ ...source, graph }, context);
+  return withNeededOpset(closeBodies(opened, { ...opened.model, graph }), context);
 }
 
 function writeEmbeddings(
@@ -114,7 +122,7 @@ function beginWriting(
   entries: readonly PlannedEntry[],
   lowering: Lowering,
   kernel: WeightKernel,
-): WriteContext {
+): Omit<WriteContext, 'placeOf'> {
   const quantizers = entries.flatMap(({ planned, layer }): [Node, Quantizer][] => {
     if (planned.scheme === 'w8a8') return [[layer.node, 'QuantizeLinear']];
     return planned.scheme === 'w8a8-dynamic' ? [[layer.node, 'DynamicQuantizeLinear']] : [];
@@ -186,8 +194,14 @@ function withNeededOpset(model: Model, { rewrite }: WriteContext): Model {
 
 /** Declares the operator set of onnxruntime's own operators where a node of it was written. */
 function withContribOperators(model: Model): Model {
-  const isUsed = model.graph.nodes.some(({ domain }) => domain === CONTRIB_DOMAIN);
+  const isUsed = usesDomain(model.graph, CONTRIB_DOMAIN);
   if (!isUsed || opsetVersion(model, CONTRIB_DOMAIN) !== undefined) return model;
   const opsetImports = [...model.opsetImports, { domain: CONTRIB_DOMAIN, version: 1 }];
   return { ...model, opsetImports };
+}
+
+function usesDomain({ nodes }: Graph, wanted: string): boolean {
+  return nodes.some(
+    (node) => node.domain === wanted || subgraphs(node).some((body) => usesDomain(body, wanted)),
+  );
 }

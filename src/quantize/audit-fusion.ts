@@ -1,4 +1,5 @@
-import type { Model, Node } from '../ir/model.ts';
+import { subgraphs } from '../ir/attributes.ts';
+import type { Graph, Model, Node } from '../ir/model.ts';
 import { integerLayers, type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
 import type { LinearForm, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
 
@@ -46,7 +47,7 @@ export function auditFusion(
   lowering: Lowering = ONNXRUNTIME_LOWERING,
 ): FusionAudit {
   const byName = new Map<string, Node>();
-  for (const node of optimized.graph.nodes) {
+  for (const node of allNodes(optimized.graph)) {
     // A fusion appends its own name: `node/MatMulAddFusion`.
     const name = node.name.replace(/\/MatMulAddFusion.*$/, '');
     if (!byName.has(name)) byName.set(name, node);
@@ -62,6 +63,14 @@ export function auditFusion(
     } else unfused.push(describeUnfused(layer, node));
   }
   return { planned: planned.length, fused: planned.length - unfused.length, kernels, unfused };
+}
+
+/** Nodes of a graph and of its bodies. */
+function* allNodes(graph: Graph): Generator<Node> {
+  for (const node of graph.nodes) {
+    yield node;
+    for (const body of subgraphs(node)) yield* allNodes(body);
+  }
 }
 
 function describeUnfused(layer: PlannedLayer, node: Node | undefined): UnfusedLayer {

@@ -71,9 +71,14 @@ export const TENSORRT_TWIN_LOWERING: Lowering = {
   shapedFor: 'onnxruntime',
 };
 
-/** Returns the layers of a plan that a lowering writes as integers, in plan order. */
+/**
+ * Returns the layers of a plan that a lowering writes as integers, in plan order. For TensorRT those in bodies
+ * stay float: no Q/DQ inside its conditionals and loops has been seen to build.
+ */
 export function integerLayers(plan: QuantizationPlan, lowering: Lowering): readonly PlannedLayer[] {
+  const writesAll = lowering.weightOnly === 'int8';
   return plan.layers.filter(
-    ({ scheme }) => scheme === 'w8a8' || (scheme !== 'float' && lowering.weightOnly === 'int8'),
+    ({ scheme, body }) =>
+      (scheme === 'w8a8' && body === undefined) || (scheme !== 'float' && writesAll),
   );
 }

@@ -3,7 +3,7 @@ import type { Model } from '../ir/model.ts';
 import type { Tensor } from '../ir/tensor.ts';
 import type { PlannedEmbedding, PlannedLayer, PlannedTotals } from './quantization-plan.ts';
 
-/** Returns sizes over all constants of the main graph; tensors with one source key count once. */
+/** Returns sizes over all constants of the main graph and the bodies that were opened; tensors with one source key count once. */
 export function planTotals(
   model: Model,
   layers: readonly PlannedLayer[],

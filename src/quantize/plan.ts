@@ -1,28 +1,24 @@
 import { UnsupportedError, UsageError } from '../errors.ts';
 import { rawByteLength } from '../ir/data-type.ts';
 import { nodeNameMaker } from '../ir/edit.ts';
-import { indexUses, type UseIndex } from '../ir/index-uses.ts';
-import type { Model, Node } from '../ir/model.ts';
+import { indexUses } from '../ir/index-uses.ts';
+import type { Model } from '../ir/model.ts';
 import { elementCount, type Tensor } from '../ir/tensor.ts';
 import { chooseScale } from '../numerics/affine.ts';
 import { int4RowBytes } from '../numerics/int4-blocks.ts';
 import type { Facts } from '../ops/op-spec.ts';
 import { constantValues } from '../passes/constant-nodes.ts';
-import { findLinears } from '../passes/find-linears.ts';
+import { findOpenedLinears } from '../passes/find-linears.ts';
 import { inferFacts } from '../passes/infer-facts.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
+import { bodyOf, isReached, openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
-import {
-  GPTQ_MAX_WIDTH,
-  INT8_BLOCK_SIZE,
-  int4Settings,
-  type Recipe,
-  type Scheme,
-  weightOnlyBlockSize,
-} from '../recipe/recipe.ts';
+import { GPTQ_MAX_WIDTH, int4Settings, type Recipe, type Scheme } from '../recipe/recipe.ts';
 import { withoutConstantInput, withRange } from './activation-limits.ts';
-import { type Embedding, findEmbeddings } from './find-embeddings.ts';
+import { withinBody } from './body-limits.ts';
+import { type BorrowedRange, borrowRanges } from './borrow-ranges.ts';
+import { findEmbeddings } from './find-embeddings.ts';
 import { whyNotQuantizable } from './layer-limits.ts';
 import { linearForm } from './linear-form.ts';
 import { planTotals } from './plan-totals.ts';
@@ -36,23 +32,14 @@ import type {
   QuantizationPlan,
 } from './quantization-plan.ts';
 import { type SelectedScheme, selectSchemes } from './select-scheme.ts';
+import {
+  chooseBlockSizes,
+  type LayerDraft,
+  leaveSharedFloat,
+  leaveUnblockedFloat,
+  type TableDraft,
+} from './settle-weights.ts';
 import type { PlannedSmoothing } from './smooth/planned-smoothing.ts';
-import { weightConsumers } from './weight-consumers.ts';
-
-/** A decision that may still be taken back when a weight turns out to be shared. */
-interface Draft {
-  readonly node: Node;
-  readonly initializer: string;
-  choice: SelectedScheme;
-}
-
-interface LayerDraft extends Draft {
-  readonly layer: LinearLayer;
-}
-
-interface TableDraft extends Draft {
-  readonly embedding: Embedding;
-}
 
 /**
  * Returns what `recipe` does to each linear layer and token table of the float `model`, without
@@ -66,8 +53,9 @@ export function planQuantization(
   ranges: ActivationRanges,
   smoothing?: PlannedSmoothing,
 ): QuantizationPlan {
-  const typed = runPasses(model, [inferShapes]);
-  const layers = findLinears(typed);
+  const opened = openBodies(model);
+  const typed = runPasses(opened.model, [inferShapes]);
+  const layers = findOpenedLinears(opened, typed);
   const selected = selectSchemes(layers, recipe);
   const constants = constantValues(typed.graph);
   const drafts = layers.map((layer): LayerDraft => {
@@ -75,10 +63,24 @@ export function planQuantization(
     const wanted = withRounding(layer, selected.byLayer.get(layer.name)!, recipe);
     const possible = withinLimits(layer, wanted);
     const choice = withoutConstantInput(possible, layer.input, constants);
-    return { layer, node, initializer: weight.initializer, choice };
+    const place = { body: bodyOf(opened, node), isReached: isReached(opened, layer) };
+    return { layer, node, ...place, initializer: weight.initializer, choice };
   });
-  requireRanges(drafts, ranges);
-  for (const draft of drafts) draft.choice = withRange(draft.choice, draft.layer.input, ranges);
+  const borrowed = borrowRanges(opened, layers, ranges);
+  const known = new Map([
+    ...ranges,
+    ...[...borrowed].map(([{ input }, { range }]) => [input, range] as const),
+  ]);
+  requireRanges(drafts, known);
+  for (const draft of drafts) {
+    const choice = withRange(draft.choice, draft.layer.input, known);
+    draft.choice = withinBody(
+      draft.layer,
+      saying(choice, borrowed.get(draft.layer)),
+      draft,
+      recipe,
+    );
+  }
   const tables = findEmbeddings(typed, layers).map((embedding): TableDraft => {
     const choice: SelectedScheme =
       recipe.embedding === 'int8' ? { scheme: 'w8a16' } : { scheme: 'float', reason: 'recipe' };
@@ -86,8 +88,10 @@ export function planQuantization(
   });
   leaveSharedFloat(indexUses(typed.graph), [...drafts, ...tables]);
   const blockSizes = chooseBlockSizes(drafts, tables, recipe);
+  leaveUnblockedFloat(drafts, tables, blockSizes);
   const facts = inferFacts(typed).of(typed.graph);
-  const shared = { recipe, ranges, blockSizes, facts, nodeName: nodeNameMaker(typed.graph) };
+  const nodeName = nodeNameMaker(typed.graph);
+  const shared = { recipe, ranges: known, blockSizes, facts, nodeName };
   const planned = drafts.map((draft) => planLayer(draft, shared));
   const embeddings = tables.map((draft) => planEmbedding(draft, blockSizes));
   requireSomething(planned, embeddings, recipe);
@@ -113,6 +117,12 @@ function withinLimits(layer: LinearLayer, choice: SelectedScheme): SelectedSchem
   return limit === undefined ? choice : { scheme: 'float', reason: limit };
 }
 
+/** Says of a layer with INT8 activations where its range was seen, when that was not in its own branch. */
+function saying(choice: SelectedScheme, borrowed: BorrowedRange | undefined): SelectedScheme {
+  if (choice.scheme !== 'w8a8' || borrowed === undefined) return choice;
+  return { ...choice, reason: `range of ${borrowed.from}` };
+}
+
 function requireRanges(drafts: readonly LayerDraft[], ranges: ActivationRanges): void {
   const wanting = drafts.filter(({ choice }) => choice.scheme === 'w8a8');
   if (wanting.length === 0 || wanting.some(({ layer }) => ranges.has(layer.input))) return;
@@ -121,56 +131,6 @@ function requireRanges(drafts: readonly LayerDraft[], ranges: ActivationRanges):
       `(got ${ranges.size} ranges, expected "${wanting[0]!.layer.input}" among them). ` +
       'Calibrate this model first, or use recipe w8a16, which needs no ranges.',
   );
-}
-
-/** A constant that any float consumer still reads would be stored twice, so all its readers stay float. */
-function leaveSharedFloat(index: UseIndex, drafts: readonly Draft[]): void {
-  const readers = new Map<string, Draft[]>();
-  for (const draft of drafts) {
-    if (draft.choice.scheme === 'float') continue;
-    const known = readers.get(draft.initializer);
-    if (known === undefined) readers.set(draft.initializer, [draft]);
-    else known.push(draft);
-  }
-  for (const [name, quantized] of readers) {
-    const covered = new Set(quantized.map(({ node }) => node));
-    const { nodes, escapes } = weightConsumers(index, name);
-    if (!escapes && [...nodes].every((node) => covered.has(node))) continue;
-    for (const draft of quantized) {
-      draft.choice = { scheme: 'float', reason: 'weight is shared with a float consumer' };
-    }
-  }
-}
-
-/**
- * Returns the block size of each weight-only constant that is cut in blocks: where the recipe says so or several
- * layers share it (by channel onnxruntime fuses none of them), blocks divide its input features, and no
- * reader needs a scale per channel.
- */
-function chooseBlockSizes(
-  layers: readonly LayerDraft[],
-  tables: readonly TableDraft[],
-  recipe: Recipe,
-): ReadonlyMap<string, number> {
-  const blockSize = weightOnlyBlockSize(recipe) ?? INT8_BLOCK_SIZE;
-  const isCut = weightOnlyBlockSize(recipe) !== undefined;
-  const readers = new Map<string, number>();
-  for (const { initializer } of layers) {
-    readers.set(initializer, (readers.get(initializer) ?? 0) + 1);
-  }
-  const byChannel = new Set<string>();
-  for (const { layer, choice, initializer } of layers) {
-    const fits = choice.scheme === 'w8a16' && layer.inFeatures % blockSize === 0;
-    if (!fits) byChannel.add(initializer);
-  }
-  for (const { embedding, initializer } of tables) {
-    const { table, tokenAxis } = embedding;
-    if (table.dims[1 - tokenAxis]! % blockSize !== 0) byChannel.add(initializer);
-  }
-  const names = [...layers, ...tables]
-    .map(({ initializer }) => initializer)
-    .filter((name) => !byChannel.has(name) && (isCut || (readers.get(name) ?? 0) > 1));
-  return new Map(names.map((name): [string, number] => [name, blockSize]));
 }
 
 /** What the planning of one layer looks at. */
@@ -184,7 +144,7 @@ interface LayerContext {
 }
 
 function planLayer(
-  { layer, choice }: LayerDraft,
+  { layer, choice, body }: LayerDraft,
   { recipe, ranges, blockSizes, facts, nodeName }: LayerContext,
 ): PlannedLayer {
   const { node, weight } = layer;
@@ -196,6 +156,7 @@ function planLayer(
     role: layer.role,
     scheme: choice.scheme,
     ...(choice.reason !== undefined && { reason: choice.reason }),
+    ...(body !== undefined && { body: body.label }),
     form: linearForm(layer, choice.scheme, facts.get(layer.input)?.shape?.length),
     inFeatures: layer.inFeatures,
     outFeatures: layer.outFeatures,

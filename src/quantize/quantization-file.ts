@@ -33,6 +33,7 @@ const layerSchema = z.strictObject({
   role: z.enum(LINEAR_ROLES),
   scheme: z.enum(SCHEMES),
   reason: z.string().optional(),
+  body: z.string().optional(),
   form: z.enum(['MatMulIntegerToFloat', 'DynamicQuantizeMatMul', 'QGemm', 'MatMulNBits', 'float']),
   inFeatures: count,
   outFeatures: count,

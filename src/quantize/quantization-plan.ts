@@ -58,6 +58,8 @@ export interface PlannedLayer {
   readonly scheme: Scheme;
   /** Why the scheme is not the recipe's default: `head`, `rule 3`, `K < 16` ... */
   readonly reason?: string;
+  /** The body that the layer lies in, as `then_branch of If "/model/If"`; absent in the main graph. */
+  readonly body?: string;
   readonly form: LinearForm;
   readonly inFeatures: number;
   readonly outFeatures: number;

@@ -20,6 +20,8 @@ import { addConstant, insertBefore, type Rewrite } from './rewrite.ts';
 /** What the writers of one model share. */
 export interface WriteContext {
   readonly rewrite: Rewrite;
+  /** The graph that a node lies in, by name: a Q/DQ pair serves the readers of one graph, or nothing fuses. */
+  readonly placeOf: (node: Node) => string;
   readonly lowering: Lowering;
   readonly kernel: WeightKernel;
   readonly quantizeBlocks: QuantizeBlocks;
@@ -139,8 +141,8 @@ export function quantizedInput(
   planned: PlannedActivation,
   float: ScaleType,
 ): string {
-  const { rewrite, activations } = context;
-  const key = `${value}|${float}`;
+  const { rewrite, placeOf, activations } = context;
+  const key = `${value}|${float}|${placeOf(reader)}`;
   const known = activations.get(key);
   if (known !== undefined) return known;
   const { scale, zeroPoint, dataType } = activationParameters(context.lowering, planned, float);

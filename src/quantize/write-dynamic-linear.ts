@@ -58,8 +58,9 @@ export function writeDynamicLinear(context: WriteContext, layer: LinearLayer): v
 }
 
 function dynamicInput(context: WriteContext, reader: Node, value: string): DynamicInput {
-  const { rewrite, dynamicActivations } = context;
-  const known = dynamicActivations.get(value);
+  const { rewrite, placeOf, dynamicActivations } = context;
+  const key = `${value}|${placeOf(reader)}`;
+  const known = dynamicActivations.get(key);
   if (known !== undefined) return known;
   const made: DynamicInput = {
     integers: rewrite.freshName(`${value}_quantized`),
@@ -69,6 +70,6 @@ function dynamicInput(context: WriteContext, reader: Node, value: string): Dynam
   const { integers, scale, zeroPoint } = made;
   const quantize = makeNode('DynamicQuantizeLinear', [value], integers);
   insertBefore(rewrite, reader, [{ ...quantize, outputs: [integers, scale, zeroPoint] }]);
-  dynamicActivations.set(value, made);
+  dynamicActivations.set(key, made);
   return made;
 }

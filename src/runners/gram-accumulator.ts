@@ -36,8 +36,8 @@ export async function openGramAccumulator(options: GramOptions): Promise<GramAcc
     async add(name, value) {
       const width = value.dims.at(-1) ?? 1;
       const data = toFloat32(value);
+      if (data.length === 0) return;
       const rowCount = data.length / width;
-      if (rowCount === 0) return;
       const known = grams.get(name) ?? emptyGram(width, options.maxWidth);
       grams.set(name, known);
       known.rowCount += rowCount;

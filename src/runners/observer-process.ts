@@ -2,7 +2,12 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import type { ObserverOptions } from '../calibrate/activation-observer.ts';
 import { toFloat32 } from '../calibrate/element-array.ts';
-import { emptyStatistics, observe, type TensorStatistics } from '../calibrate/statistics.ts';
+import {
+  emptyStatistics,
+  mergeStatistics,
+  observe,
+  type TensorStatistics,
+} from '../calibrate/statistics.ts';
 import { RunnerError } from '../errors.ts';
 import { serveCommands } from './child-commands.ts';
 import { type GramAccumulator, openGramAccumulator } from './gram-accumulator.ts';
@@ -52,9 +57,13 @@ function fold(name: string, found: TensorValue | undefined): void {
   const value = given(name, found);
   const { channels = false } = opened?.options ?? {};
   const keepsChannels = typeof channels === 'boolean' ? channels : channels.includes(name);
-  const channelCount = keepsChannels ? value.dims.at(-1) : undefined;
-  const before = statistics.get(name) ?? emptyStatistics(channelCount);
-  statistics.set(name, observe(before, toFloat32(value)));
+  // A branch that was not taken gives [0] in place of its values: a sample without any.
+  const width = keepsChannels && value.dims.at(-1) !== 0 ? value.dims.at(-1) : undefined;
+  const before = statistics.get(name);
+  const isFirst = before?.channels === undefined && width !== undefined;
+  const sample = isFirst ? emptyStatistics(width) : (before ?? emptyStatistics());
+  const seen = observe(sample, toFloat32(value));
+  statistics.set(name, isFirst && before !== undefined ? mergeStatistics(before, seen) : seen);
 }
 
 function given(name: string, value: TensorValue | undefined): TensorValue {

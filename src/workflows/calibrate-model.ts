@@ -13,8 +13,11 @@ import { requireFit } from '../calibrate/make-feeds.ts';
 import { chooseRange } from '../calibrate/ranges/index.ts';
 import { UnsupportedError, UsageError } from '../errors.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
-import { findLinears } from '../passes/find-linears.ts';
+import { countInBodies, describeBodyCounts } from '../passes/count-in-bodies.ts';
+import { distinctNames } from '../passes/distinct-names.ts';
+import { findOpenedLinears } from '../passes/find-linears.ts';
 import { gatherBeforeCast } from '../passes/gather-before-cast.ts';
+import { isReached, openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
 import type { ActivationRange, ActivationRanges } from '../quantize/quantization-plan.ts';
 import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
@@ -44,14 +47,29 @@ export async function calibrateSource(
   reporter: Reporter,
 ): Promise<CalibrationFile> {
   const { source, choice, calibrator = 'auto', shard } = request;
-  const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
-  const linears = findLinears(twin);
+  const twin = runPasses(source.model, [distinctNames, convertToFloat32, gatherBeforeCast]);
+  const opened = openBodies(twin);
+  const all = findOpenedLinears(opened);
+  const linears = all.filter((layer) => isReached(opened, layer));
+  const hidden = countInBodies(
+    opened,
+    all.filter((layer) => !linears.includes(layer)),
+  );
   const values = [...new Set(linears.map(({ input }) => input))];
   // A Conv reads [batch, channels, height, width]: its last axis is no channel.
   const products = linears.filter(({ node }) => node.opType !== 'Conv');
   if (values.length === 0) {
+    const found =
+      hidden.length === 0
+        ? 'no linear layer was found'
+        : `all linear layers lie in bodies of Loop and Scan, which are not observed (${describeBodyCounts(hidden)})`;
     throw new UnsupportedError(
-      `${source.path}: no linear layer was found, so there is nothing to calibrate. See "autoglm inspect".`,
+      `${source.path}: ${found}, so there is nothing to calibrate. See "autoglm inspect".`,
+    );
+  }
+  if (hidden.length > 0) {
+    reporter.warn(
+      `Linear layers in bodies of Loop and Scan are not observed: ${describeBodyCounts(hidden)}.`,
     );
   }
   const dataset = await openData(choice, source);

@@ -5,7 +5,9 @@ import { elementsFromBytes } from '../calibrate/element-array.ts';
 import { UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
-import { findLinears } from '../passes/find-linears.ts';
+import { distinctNames } from '../passes/distinct-names.ts';
+import { findOpenedLinears } from '../passes/find-linears.ts';
+import { openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
 import { integerLayers, type Lowering } from '../quantize/lowering.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
@@ -84,13 +86,13 @@ export async function collectMoments(
 
 /** The float32 model whose weights are rounded. */
 function sourceOfWeights(model: Model, { smoothing }: QuantizationPlan): Model {
-  const twin = runPasses(model, [convertToFloat32]);
+  const twin = runPasses(model, [distinctNames, convertToFloat32]);
   return smoothing === undefined ? twin : applySmoothing(twin, smoothing);
 }
 
 function widthsOf(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, number> {
   return new Map(
-    findLinears(model)
+    findOpenedLinears(openBodies(model))
       .filter(({ name }) => names.has(name))
       .map(({ input, inFeatures }) => [input, inFeatures]),
   );

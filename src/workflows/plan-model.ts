@@ -3,7 +3,9 @@ import type { ChannelExtremes } from '../calibrate/statistics.ts';
 import type { Model } from '../ir/model.ts';
 import { createWeightKernel } from '../numerics/weight-kernel.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
-import { findLinears } from '../passes/find-linears.ts';
+import { distinctNames } from '../passes/distinct-names.ts';
+import { findOpenedLinears } from '../passes/find-linears.ts';
+import { openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
 import { planQuantization } from '../quantize/plan.ts';
 import type { ActivationRanges, QuantizationPlan } from '../quantize/quantization-plan.ts';
@@ -34,7 +36,8 @@ export async function planModel(request: PlanRequest): Promise<PlannedModel> {
   if (calibration === undefined) {
     return { plan: planQuantization(source.model, recipe, new Map()), ranges: new Map() };
   }
-  const twin = runPasses(source.model, [convertToFloat32]);
+  const model = runPasses(source.model, [distinctNames]);
+  const twin = runPasses(model, [convertToFloat32]);
   const channels = new Map(
     [...calibration.tensors].flatMap(([name, statistics]): [string, ChannelExtremes][] =>
       statistics.channels === undefined ? [] : [[name, statistics.channels]],
@@ -47,7 +50,7 @@ export async function planModel(request: PlanRequest): Promise<PlannedModel> {
   const isAsAsked = smoothing === undefined || activations.calibrator !== 'auto';
   const calibrator = isAsAsked ? activations.calibrator : 'minmax';
   const calibrated = rangesOf(calibration, { ...activations, calibrator });
-  const ranges = namedAsIn(source.model, twin, smoothRanges(twin, calibrated, smoothing, channels));
+  const ranges = namedAsIn(model, twin, smoothRanges(twin, calibrated, smoothing, channels));
   return { plan: planQuantization(source.model, recipe, ranges, smoothing), ranges };
 }
 
@@ -56,10 +59,13 @@ export async function planModel(request: PlanRequest): Promise<PlannedModel> {
  * Casts between float types are no more in the twin, and its readers have what went into them.
  */
 function namedAsIn(source: Model, twin: Model, ranges: ActivationRanges): ActivationRanges {
-  const inputs = new Map(findLinears(source).map(({ name, input }) => [name, input]));
+  const layers = findOpenedLinears(openBodies(twin));
+  const inputs = new Map(
+    findOpenedLinears(openBodies(source)).map(({ name, input }) => [name, input]),
+  );
   const named = new Map(ranges);
-  for (const { input } of findLinears(twin)) named.delete(input);
-  for (const { name, input } of findLinears(twin)) {
+  for (const { input } of layers) named.delete(input);
+  for (const { name, input } of layers) {
     const range = ranges.get(input);
     if (range !== undefined) named.set(inputs.get(name) ?? input, range);
   }

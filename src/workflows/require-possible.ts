@@ -3,7 +3,8 @@ import type { ShapeRange, ShapeRanges } from '../formats/tensorrt/build-script.t
 import { toFloat32ScaleTwin, writeTensorrt } from '../formats/tensorrt/write.ts';
 import type { Model } from '../ir/model.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
-import { findLinears } from '../passes/find-linears.ts';
+import { findOpenedLinears } from '../passes/find-linears.ts';
+import { isReached, openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
 import { applyQuantization } from '../quantize/apply.ts';
 import { ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from '../quantize/lowering.ts';
@@ -27,7 +28,9 @@ const SOME_RANGE: ActivationRange = { min: -1, max: 1, calibrator: 'minmax' };
  * and in place of these the same for all. Throws as {@link planQuantization} does.
  */
 export function planAhead(model: Model, recipe: Recipe): QuantizationPlan {
-  const ranges = new Map(findLinears(model).map(({ input }) => [input, SOME_RANGE]));
+  const opened = openBodies(model);
+  const seen = findOpenedLinears(opened).filter((layer) => isReached(opened, layer));
+  const ranges = new Map(seen.map(({ input }) => [input, SOME_RANGE]));
   return planQuantization(model, recipe, ranges);
 }
 
