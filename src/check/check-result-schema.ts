@@ -128,6 +128,25 @@ const latency = z.strictObject({
   itemsPerRun: z.strictObject({ count, unit: z.string() }).nullable(),
 });
 
+const kernelSide = z.strictObject({
+  milliseconds: z.number(),
+  kinds: z.array(
+    z.strictObject({
+      kind: z.string(),
+      callsPerRun: count,
+      milliseconds: z.number(),
+      share: fraction,
+    }),
+  ),
+});
+
+const kernelTimes = z.strictObject({
+  scenario: z.string(),
+  baselineLabel: z.string(),
+  baseline: kernelSide,
+  artifact: kernelSide,
+});
+
 const modelSize = z.strictObject({
   files: z.array(z.strictObject({ file: z.string(), byteLength: count })),
   byteLength: count,
@@ -186,6 +205,7 @@ export const CHECK_RESULT_SCHEMA: z.ZodType<CheckResult> = z.strictObject({
   data: data.nullable(),
   accuracy: accuracy.nullable(),
   latency: z.array(latency),
+  kernelTimes: addedLater(kernelTimes),
   sizes: z.strictObject({
     source: modelSize,
     artifact: modelSize,
@@ -193,7 +213,7 @@ export const CHECK_RESULT_SCHEMA: z.ZodType<CheckResult> = z.strictObject({
     peakMemoryRatio: z.number().nullable(),
   }),
   fusion: fusion.nullable(),
-  saturation: SATURATION_SCHEMA.nullable(),
+  saturation: addedLater(SATURATION_SCHEMA),
   fallbackNodes: z.array(
     z.strictObject({ node: z.string(), opType: z.string(), device: z.string() }),
   ),

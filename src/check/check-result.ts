@@ -7,6 +7,7 @@
 
 import type { FusionAudit } from '../quantize/audit-fusion.ts';
 import type { Saturation } from '../quantize/saturation.ts';
+import type { KernelTimes } from './kernel-times.ts';
 
 /** Value of {@link CheckResult.schema}; changes when a field changes its meaning. */
 export const CHECK_SCHEMA = 'autoglm.check/1';
@@ -29,6 +30,8 @@ export interface CheckResult {
   readonly accuracy: Accuracy | null;
   /** One entry per scenario, in the order they were run. */
   readonly latency: readonly Latency[];
+  /** Where the time of the first scenario goes; null on devices whose kernels the profile cannot time. */
+  readonly kernelTimes: KernelTimes | null;
   readonly sizes: Sizes;
   /** Planned against really fused nodes, or null when no plan was known. */
   readonly fusion: FusionAudit | null;

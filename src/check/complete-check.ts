@@ -21,6 +21,8 @@ export type CheckMeasurements = Omit<CheckResult, 'schema' | 'gates' | 'warnings
 const NOISY = 0.25;
 /** dB: below it the error has more than a tenth of the energy of what the source says. */
 const POOR_SQNR = 10;
+/** Share of an artifact's kernel time from which weight-only layers are worth a word when it is slow. */
+const MUCH_WEIGHT_ONLY = 0.25;
 /** Fewer texts than this give wide intervals. */
 const FEW_SAMPLES = 8;
 
@@ -44,6 +46,7 @@ function findWarnings(measurements: CheckMeasurements): readonly string[] {
   return [
     ...accuracyWarnings(measurements),
     ...latencyWarnings(measurements),
+    ...kernelWarnings(measurements),
     ...placementWarnings(measurements),
   ];
 }
@@ -112,6 +115,20 @@ function latencyWarnings({ latency }: CheckMeasurements): readonly string[] {
       ...(isSteady ? [] : [`latency ${scenario}: times had not settled when warm-up ended.`]),
     ];
   });
+}
+
+/** Weight-only layers gain nothing where many rows meet a processor without VNNI; say so where it shows. */
+function kernelWarnings({ kernelTimes, latency }: CheckMeasurements): readonly string[] {
+  if (kernelTimes === null) return [];
+  const { scenario, artifact } = kernelTimes;
+  const timed = latency.find((entry) => entry.scenario === scenario);
+  const { share = 0 } = artifact.kinds.find(({ kind }) => kind === 'MatMulNBits') ?? {};
+  if (timed?.verdict !== 'slower' || share < MUCH_WEIGHT_ONLY) return [];
+  return [
+    `latency ${scenario}: slower, and ${Math.round(100 * share)} % of the artifact's kernel time is ` +
+      'MatMulNBits, of weight-only layers: from some 16 rows on it is no faster than float on ' +
+      'processors without VNNI. INT8 activations are (recipes w8a8, w8a8-full, w8a8-dynamic).',
+  ];
 }
 
 function spreadOf({ p50Milliseconds, p90Milliseconds }: LatencySummary): number {

@@ -1,4 +1,5 @@
 import type { CheckResult, Latency } from '../check/check-result.ts';
+import type { KernelTimes } from '../check/kernel-times.ts';
 import type { SearchFile } from '../quantize/search/search-file.ts';
 import { escapeMarkup } from './escape-markup.ts';
 import { figureRows } from './figure-rows.ts';
@@ -10,6 +11,7 @@ import {
   formatPercent,
   formatRatio,
 } from './format.ts';
+import { KERNEL_HEADINGS, kernelRows } from './kernel-rows.ts';
 import { describePairs } from './pairs.ts';
 import { renderSensitivityHtml } from './sensitivity-html.ts';
 
@@ -55,7 +57,7 @@ function searchSections(search: SearchFile | undefined): readonly string[] {
 }
 
 function* sections(result: CheckResult): Generator<string> {
-  const { gates, latency, sizes, notVerified, warnings } = result;
+  const { gates, latency, kernelTimes, sizes, notVerified, warnings } = result;
   if (gates.length > 0) yield gateSection(result);
   yield section(
     'Figures',
@@ -65,6 +67,7 @@ function* sections(result: CheckResult): Generator<string> {
     ),
   );
   for (const entry of latency) yield latencySection(entry);
+  if (kernelTimes !== null) yield kernelSection(kernelTimes);
   yield section(
     'Files',
     table(
@@ -121,6 +124,22 @@ function latencySection(latency: Latency): string {
   return section(
     `Latency of ${scenario} on ${device}`,
     times + paragraph(claim) + intervalChart(latency),
+  );
+}
+
+function kernelSection(times: KernelTimes): string {
+  const { scenario, baselineLabel } = times;
+  const head = [baselineLabel, 'artifact'].flatMap((side) =>
+    KERNEL_HEADINGS.map((heading) => `${side}, ${heading}`),
+  );
+  const rows = kernelRows(times).map(({ kind, baseline, artifact }) => [
+    kind,
+    ...baseline,
+    ...artifact,
+  ]);
+  return section(
+    `Time by kernel of ${scenario}`,
+    table(['one run by the profile of onnxruntime', ...head], rows),
   );
 }
 

@@ -1,6 +1,8 @@
 import type { CheckResult } from '../check/check-result.ts';
+import type { KernelTimes } from '../check/kernel-times.ts';
 import { figureRows } from './figure-rows.ts';
 import { formatInterval, formatMilliseconds, formatRatio } from './format.ts';
+import { kernelRows } from './kernel-rows.ts';
 
 /** Returns a short GitHub-flavoured table for CI summaries and pull requests. */
 export function renderMarkdown(result: CheckResult): string {
@@ -20,6 +22,7 @@ export function renderMarkdown(result: CheckResult): string {
         `${formatRatio(rest.speedup)} ${formatInterval(rest.speedupInterval)} ${rest.verdict}`,
       ]),
     ),
+    ...kernelTable(result.kernelTimes),
     ...(gates.length === 0
       ? []
       : ['', '| gate | measured | limit | |', '| :--- | ---: | ---: | :--- |']),
@@ -31,6 +34,19 @@ export function renderMarkdown(result: CheckResult): string {
     ...result.notVerified.map((text) => cell(`Not verified on ${text}.`)),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function kernelTable(times: KernelTimes | null): readonly string[] {
+  if (times === null) return [];
+  const heads = [`kernel, ms of one ${times.scenario}`, times.baselineLabel, 'artifact', 'share'];
+  return [
+    '',
+    tableRow(heads),
+    '| :--- | ---: | ---: | ---: |',
+    ...kernelRows(times).map(({ kind, baseline, artifact }) =>
+      tableRow([kind, baseline[0], artifact[0], artifact[1]]),
+    ),
+  ];
 }
 
 function tableRow(cells: readonly string[]): string {

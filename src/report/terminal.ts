@@ -1,4 +1,5 @@
 import type { CheckResult, GateResult, Latency, LatencySummary } from '../check/check-result.ts';
+import type { KernelTimes } from '../check/kernel-times.ts';
 import { figureRows } from './figure-rows.ts';
 import {
   formatCount,
@@ -9,6 +10,7 @@ import {
   formatRatio,
   wrapText,
 } from './format.ts';
+import { KERNEL_HEADINGS, kernelRows } from './kernel-rows.ts';
 import { describePairs } from './pairs.ts';
 import { withoutControls } from './without-controls.ts';
 
@@ -32,6 +34,7 @@ export function renderTerminal(check: CheckResult, options: TerminalOptions = {}
     header(result, width),
     figures(result, width, paint),
     ...result.latency.map((latency) => latencyBlock(latency, width, paint)),
+    kernelBlock(result.kernelTimes, width, paint),
     placement(result, width),
     gates(result.gates, width, paint),
     remarks(result, width),
@@ -126,6 +129,28 @@ function latencyBlock(latency: Latency, width: number, paint: Paint): readonly s
     ...(itemsPerRun === null
       ? []
       : [`${rate(baselineTimes)} -> ${rate(artifactTimes)} ${itemsPerRun.unit}/s`]),
+  ];
+}
+
+function kernelBlock(times: KernelTimes | null, width: number, paint: Paint): readonly string[] {
+  if (times === null) return [];
+  const widths = [9, 7, 7];
+  // Below 72 columns the calls give way.
+  const cells = width < 72 ? 2 : 3;
+  const name = Math.min(24, width - 2 * widths.slice(0, cells).reduce((sum, cell) => sum + cell));
+  const side = (texts: readonly string[]): string =>
+    widths
+      .map((cell, index) => (index < cells ? (texts[index] ?? '').padStart(cell) : ''))
+      .join('');
+  const line = (kind: string, a: readonly string[], b: readonly string[]): string =>
+    clip(kind, name).padEnd(name) + side(a) + side(b);
+  const half = side([]).length;
+  const owners = [times.baselineLabel, 'artifact'].map((label) => label.padStart(half)).join('');
+  return [
+    ...wrapText(`Time by kernel of ${times.scenario}: one run by onnxruntime's profile`, width),
+    paint(' '.repeat(name) + owners, 'strong'),
+    paint(line('', KERNEL_HEADINGS, KERNEL_HEADINGS), 'strong'),
+    ...kernelRows(times).map(({ kind, baseline, artifact }) => line(kind, baseline, artifact)),
   ];
 }
 

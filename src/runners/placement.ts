@@ -1,8 +1,6 @@
-import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
-import { loadError, withModelName } from './onnxruntime-errors.ts';
+import { profileKernels } from './kernel-profile.ts';
 import type { Device, Feeds, LoadOptions } from './runner.ts';
-import type { KernelTime, SessionCommands } from './session-commands.ts';
-import { startOnnxruntime } from './start-onnxruntime.ts';
+import type { KernelTime } from './session-commands.ts';
 
 /** What one execution provider ran. */
 export interface ProviderShare {
@@ -43,23 +41,8 @@ export async function findPlacement(
   options: LoadOptions,
   feeds: Feeds,
 ): Promise<Placement> {
-  const folder = await makeTemporaryFolder('autoglm-profile-');
-  const child = startOnnxruntime<SessionCommands>('session-process');
-  try {
-    const { session } = await child
-      .call('open', { model: path, options, profileFolder: folder })
-      .catch((error: unknown) => {
-        throw loadError(path, options, error);
-      });
-    const kernels = await withModelName(path, async () => {
-      await child.call('time', { session, feeds, count: 1 });
-      return child.call('profile', { session, folder });
-    });
-    return summarizePlacement(kernels, options.device);
-  } finally {
-    await child.stop();
-    await removeTemporaryFolder(folder);
-  }
+  const { kernels } = await profileKernels(path, options, feeds, { runs: 0, milliseconds: 0 });
+  return summarizePlacement(kernels, options.device);
 }
 
 /** Returns the placement that a list of kernel calls shows. */

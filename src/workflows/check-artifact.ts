@@ -4,7 +4,7 @@ import { asFed, makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Dataset, Sample } from '../calibrate/sample.ts';
 import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
 import { compareAccuracy, type PairedSample } from '../check/accuracy.ts';
-import type { Accuracy, CheckResult, FallbackNode, Latency } from '../check/check-result.ts';
+import type { Accuracy, CheckResult, FallbackNode } from '../check/check-result.ts';
 import { completeCheck } from '../check/complete-check.ts';
 import type { Gates } from '../check/gates.ts';
 import { compareSizes } from '../check/sizes.ts';
@@ -19,7 +19,7 @@ import { openModel } from '../storage/model-file.ts';
 import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { auditFile } from './audit-file.ts';
 import { saveFloat32Twin } from './float32-twin.ts';
-import { measureScenarios } from './measure-scenarios.ts';
+import { measureScenarios, type ScenarioTimes } from './measure-scenarios.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { countParameters, labelOf } from './model-label.ts';
 import { feedHints } from './open-data.ts';
@@ -63,7 +63,9 @@ export async function checkArtifact(
     const sides = await openSides(check);
     const { accuracy, memory } = await measureAccuracy(check, sides, reporter);
     const first = await firstSample(check.dataset);
-    const latency = check.measureLatency ? await timeScenarios(check, first, folder, reporter) : [];
+    const { latency, kernelTimes } = check.measureLatency
+      ? await timeScenarios(check, first, folder, reporter)
+      : { latency: [], kernelTimes: null };
     const fusion = await auditArtifact(check);
     const { saturation, warning } = await scanPairs(check.artifact.model);
     const fallbackNodes = await findFallback(check, sides.artifact(first).feeds);
@@ -80,6 +82,7 @@ export async function checkArtifact(
         ...(await describeCheck(check, accuracy.samples)),
         accuracy,
         latency,
+        kernelTimes,
         sizes,
         fusion,
         saturation,
@@ -162,7 +165,7 @@ async function timeScenarios(
   sample: Sample,
   folder: string,
   reporter: Reporter,
-): Promise<readonly Latency[]> {
+): Promise<ScenarioTimes> {
   const { model, path } = check.source;
   const twin = await saveFloat32Twin(model, path, folder, warnOfCopies(reporter));
   const isTwin = twin !== path;

@@ -3,8 +3,10 @@ import { isAlias, isBatchDim, roleOf } from '../calibrate/input-role.ts';
 import { makeFeeds } from '../calibrate/make-feeds.ts';
 import type { Sample } from '../calibrate/sample.ts';
 import type { Latency } from '../check/check-result.ts';
+import { type KernelSide, type KernelTimes, summarizeKernels } from '../check/kernel-times.ts';
 import { INTERLEAVED_SESSION_CONFIG, measureLatency, timeSessions } from '../check/latency.ts';
 import type { Model } from '../ir/model.ts';
+import { profileKernels } from '../runners/kernel-profile.ts';
 import { openSessions, type SharedSessions } from '../runners/onnxruntime.ts';
 import type { Device, Feeds, Session } from '../runners/runner.ts';
 import type { Reporter } from './progress.ts';
@@ -34,6 +36,15 @@ interface Scenario {
   readonly items: { readonly count: number; readonly unit: string };
 }
 
+/** What timing two models gave. */
+export interface ScenarioTimes {
+  readonly latency: readonly Latency[];
+  readonly kernelTimes: KernelTimes | null;
+}
+
+/** Profiled runs of each side: medians are what latency is for, these say where the time goes. */
+const PROFILED = { runs: 10, milliseconds: 1000 };
+
 /**
  * Times a model of tokens at a row of them, cut to as many as are asked for, and, when it has a KV cache,
  * at one decode step after it; any other model at one sample. A batch, and what cannot be cut, is timed as
@@ -42,16 +53,18 @@ interface Scenario {
 export async function measureScenarios(
   pair: TimedPair,
   reporter: Reporter,
-): Promise<readonly Latency[]> {
+): Promise<ScenarioTimes> {
   const options = { device: pair.device, config: INTERLEAVED_SESSION_CONFIG };
   const shared = await openSessions([
     { path: pair.baseline.path, options },
     { path: pair.artifact.path, options },
   ]);
+  const latency: Latency[] = [];
+  let first: Scenario | undefined;
   try {
-    const results: Latency[] = [];
     for (const scenario of await makeScenarios(pair, shared)) {
-      results.push(
+      first ??= scenario;
+      latency.push(
         await measureLatency(
           timeSessions(shared, { baseline: scenario.baseline, artifact: scenario.artifact }),
           {
@@ -69,10 +82,28 @@ export async function measureScenarios(
         ),
       );
     }
-    return results;
   } finally {
     await shared.close();
   }
+  const kernelTimes = first === undefined ? null : await profileScenario(pair, first);
+  return { latency, kernelTimes };
+}
+
+/** Other devices than the CPU run kernels while the profile has moved on: it times their launch. */
+async function profileScenario(pair: TimedPair, scenario: Scenario): Promise<KernelTimes | null> {
+  const { device, baselineLabel } = pair;
+  if (device !== 'cpu') return null;
+  const profile = async (side: 'baseline' | 'artifact'): Promise<KernelSide> => {
+    const { path } = pair[side];
+    const { kernels, runs } = await profileKernels(path, { device }, scenario[side], PROFILED);
+    return summarizeKernels(kernels, runs);
+  };
+  return {
+    scenario: scenario.name,
+    baselineLabel,
+    baseline: await profile('baseline'),
+    artifact: await profile('artifact'),
+  };
 }
 
 async function makeScenarios(

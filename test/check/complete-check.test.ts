@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { OutputSimilarity } from '../../src/check/check-result.ts';
 import { checkResultJsonSchema, parseCheckResult } from '../../src/check/check-result-schema.ts';
 import { type CheckMeasurements, completeCheck } from '../../src/check/complete-check.ts';
+import type { KernelTimes } from '../../src/check/kernel-times.ts';
 import { compareSizes } from '../../src/check/sizes.ts';
 import { SAMPLE_CHECK } from '../report/sample-check.ts';
 
@@ -67,6 +68,28 @@ describe('completeCheck', () => {
       'its SQNR is poor, 6.7 dB, where 20 and more are usual',
     );
     expect(warningsOf([output!])).toEqual([]);
+  });
+
+  it('says that weight-only kernels make a slow artifact slow, and nothing of a fast one', () => {
+    const [entry] = MEASURED.latency;
+    const times = MEASURED.kernelTimes!;
+    const weightOnly = { kind: 'MatMulNBits', callsPerRun: 13, milliseconds: 0.9, share: 0.62 };
+    const kernelTimes = { ...times, artifact: { ...times.artifact, kinds: [weightOnly] } };
+    const warningsOf = (
+      verdict: 'faster' | 'slower',
+      own: KernelTimes = kernelTimes,
+    ): readonly string[] =>
+      completeCheck(
+        { ...MEASURED, fusion: null, latency: [{ ...entry!, verdict }], kernelTimes: own },
+        {},
+      ).warnings;
+    expect(warningsOf('slower')).toEqual([
+      "latency prefill 128: slower, and 62 % of the artifact's kernel time is MatMulNBits, of weight-only " +
+        'layers: from some 16 rows on it is no faster than float on processors without VNNI. INT8 ' +
+        'activations are (recipes w8a8, w8a8-full, w8a8-dynamic).',
+    ]);
+    expect(warningsOf('faster')).toEqual([]);
+    expect(warningsOf('slower', times)).toEqual([]);
   });
 
   it('refuses a figure that is not finite instead of writing null', () => {

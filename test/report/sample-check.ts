@@ -95,6 +95,25 @@ export const SAMPLE_CHECK: CheckResult = {
       itemsPerRun: { count: 128, unit: 'tokens' },
     },
   ],
+  kernelTimes: {
+    scenario: 'prefill 128',
+    baselineLabel: 'float32 twin',
+    baseline: {
+      milliseconds: 4,
+      kinds: [
+        { kind: 'MatMul, Gemm (float)', callsPerRun: 49, milliseconds: 3.2, share: 0.8 },
+        { kind: 'other', callsPerRun: 210, milliseconds: 0.8, share: 0.2 },
+      ],
+    },
+    artifact: {
+      milliseconds: 1.5,
+      kinds: [
+        { kind: 'MatMulIntegerToFloat', callsPerRun: 36, milliseconds: 0.9, share: 0.6 },
+        { kind: 'other', callsPerRun: 246, milliseconds: 0.45, share: 0.3 },
+        { kind: 'MatMul, Gemm (float)', callsPerRun: 13, milliseconds: 0.15, share: 0.1 },
+      ],
+    },
+  },
   sizes: {
     source: {
       files: [{ file: 'glm-nano.onnx', byteLength: 3_812_345 }],

@@ -16,6 +16,14 @@ describe('renderTerminal', () => {
       Speedup 2.71x [2.63, 2.80] (95 %): faster
       30,476 -> 82,581 tokens/s
 
+      Time by kernel of prefill 128: one run by onnxruntime's profile
+                                         float32 twin               artifact
+                                     ms  share  calls       ms  share  calls
+      MatMulIntegerToFloat                               0.900   60 %     36
+      other                       0.800   20 %    210    0.450   30 %    246
+      MatMul, Gemm (float)         3.20   80 %     49    0.150   10 %     13
+      all kernels                  4.00           259     1.50           295
+
       Fusion        11 of 12 planned layers run as integer kernels: 11
                     MatMulIntegerToFloat
                     model.layers.0.mlp.down_proj: ran as a float MatMul: the weight is
@@ -70,6 +78,7 @@ describe('renderTerminal', () => {
       accuracy: null,
       data: null,
       latency: [],
+      kernelTimes: null,
       fusion: null,
       gates: [],
       notVerified: [],
