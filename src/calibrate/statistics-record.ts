@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { formatExactSum, parseExactSum } from '../numerics/exact-sum.ts';
 import { HISTOGRAM_BINS, type Histogram } from '../numerics/histogram.ts';
+import { KEPT_ROWS } from './row-sample.ts';
 import type { ChannelExtremes, TensorStatistics } from './statistics.ts';
 
 const count = z.int().nonnegative();
@@ -33,6 +34,21 @@ export const STATISTICS_RECORD = z
       .refine(({ min, max }) => min.length === max.length, 'min and max differ in length')
       .optional()
       .describe('Extremes by index of the last axis.'),
+    rows: z
+      .array(
+        z.strictObject({
+          hash: z.int().min(0).max(0xffff_ffff),
+          reach: z.number().positive().describe('Largest magnitude in the run of the row.'),
+          values: z.base64().describe('Little-endian bfloat16 values.'),
+        }),
+      )
+      .max(KEPT_ROWS)
+      .optional()
+      .describe('A few rows along the last axis, drawn by a hash of their content.'),
+  })
+  .refine(({ channels, rows = [] }) => rows.every(({ values }) => isRowOf(channels, values)), {
+    error: 'a row has not as many values as there are channels',
+    path: ['rows'],
   })
   .refine((record) => total(record.histogram.counts) === record.count, {
     error: 'the histogram does not hold as many values as count says',
@@ -52,7 +68,7 @@ export type StatisticsRecord = z.infer<typeof STATISTICS_RECORD>;
 
 /** Returns the JSON form of statistics. */
 export function statisticsToRecord(statistics: TensorStatistics): StatisticsRecord {
-  const { min, max, histogram, channels } = statistics;
+  const { min, max, histogram, channels, rows } = statistics;
   const first = Math.max(
     histogram.counts.findIndex((value) => value > 0),
     0,
@@ -73,14 +89,17 @@ export function statisticsToRecord(statistics: TensorStatistics): StatisticsReco
       counts: [...histogram.counts.subarray(first, end)],
     },
     ...(channels !== undefined && {
-      channels: { min: encodeFloats(channels.min), max: encodeFloats(channels.max) },
+      channels: { min: encodeBytes(channels.min), max: encodeBytes(channels.max) },
+    }),
+    ...(rows !== undefined && {
+      rows: rows.map(({ hash, reach, values }) => ({ hash, reach, values: encodeBytes(values) })),
     }),
   };
 }
 
 /** Returns the statistics of a record that {@link STATISTICS_RECORD} has accepted. */
 export function statisticsFromRecord(record: StatisticsRecord): TensorStatistics {
-  const { channels, histogram, min, max } = record;
+  const { channels, histogram, min, max, rows } = record;
   const counts = new Float64Array(HISTOGRAM_BINS);
   counts.set(histogram.counts, histogram.first);
   const decoded: Histogram = { exponent: histogram.exponent, counts };
@@ -99,6 +118,9 @@ export function statisticsFromRecord(record: StatisticsRecord): TensorStatistics
     sumSquares: parseExactSum(record.sumSquares)!,
     histogram: decoded,
     ...(extremes !== undefined && { channels: extremes }),
+    ...(rows !== undefined && {
+      rows: rows.map(({ hash, reach, values }) => ({ hash, reach, values: decodeHalves(values) })),
+    }),
   };
 }
 
@@ -106,11 +128,24 @@ function total(counts: readonly number[]): number {
   return counts.reduce((whole, part) => whole + part, 0);
 }
 
-function encodeFloats(values: Float32Array): string {
-  return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
+function isRowOf(channels: { readonly min: string } | undefined, values: string): boolean {
+  return channels !== undefined && 2 * byteLength(values) === byteLength(channels.min);
+}
+
+function byteLength(text: string): number {
+  return Buffer.byteLength(text, 'base64');
+}
+
+function encodeBytes({ buffer, byteOffset, byteLength }: Float32Array | Uint16Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('base64');
 }
 
 function decodeFloats(text: string): Float32Array {
   const bytes = Buffer.from(text, 'base64');
   return new Float32Array(Uint8Array.from(bytes).buffer, 0, Math.floor(bytes.length / 4));
+}
+
+function decodeHalves(text: string): Uint16Array {
+  const bytes = Buffer.from(text, 'base64');
+  return new Uint16Array(Uint8Array.from(bytes).buffer, 0, Math.floor(bytes.length / 2));
 }

@@ -10,6 +10,7 @@ import {
   type Histogram,
   mergeHistograms,
 } from '../numerics/histogram.ts';
+import { mergeRows, type RowSample, sampleRows } from './row-sample.ts';
 
 /** Statistics of one activation tensor over samples. NaN and infinities are counted and otherwise left out. */
 export interface TensorStatistics {
@@ -31,6 +32,8 @@ export interface TensorStatistics {
   readonly histogram: Histogram;
   /** Extremes of each index of the last axis, where they were asked for. */
   readonly channels?: ChannelExtremes;
+  /** A few rows along the last axis, where channels are kept; absent in files of older versions. */
+  readonly rows?: RowSample;
 }
 
 /** Finite extremes by channel; Infinity and -Infinity in a channel without finite values. */
@@ -56,6 +59,7 @@ export function emptyStatistics(channelCount?: number): TensorStatistics {
         min: new Float32Array(channelCount).fill(Infinity),
         max: new Float32Array(channelCount).fill(-Infinity),
       },
+      rows: [],
     }),
   };
 }
@@ -66,7 +70,7 @@ export function emptyStatistics(channelCount?: number): TensorStatistics {
  * kept and `values` are not whole rows of them.
  */
 export function observe(statistics: TensorStatistics, values: Float32Array): TensorStatistics {
-  const { channels } = statistics;
+  const { channels, rows } = statistics;
   const finite = sumUp(values);
   // Only NaN and infinity can make a float64 sum of float32 values anything but finite.
   const usable = Number.isFinite(finite.sum) ? values : values.filter(Number.isFinite);
@@ -84,6 +88,7 @@ export function observe(statistics: TensorStatistics, values: Float32Array): Ten
     sumSquares: statistics.sumSquares + exactFrom(summary.sumSquares),
     histogram: addToHistogram(statistics.histogram, usable, absMax),
     ...(channels !== undefined && { channels: observeChannels(channels, values) }),
+    ...(rows !== undefined && { rows: sampleRows(rows, values, channels!.min.length, absMax) }),
   };
 }
 
@@ -95,11 +100,11 @@ export function mergeStatistics(
   first: TensorStatistics,
   second: TensorStatistics,
 ): TensorStatistics {
-  const channels = isEmpty(first)
-    ? second.channels
+  const { channels, rows } = isEmpty(first)
+    ? second
     : isEmpty(second)
-      ? first.channels
-      : mergeChannels(first.channels, second.channels);
+      ? first
+      : mergeKept(first, second);
   return {
     sampleCount: first.sampleCount + second.sampleCount,
     count: first.count + second.count,
@@ -111,6 +116,20 @@ export function mergeStatistics(
     sumSquares: first.sumSquares + second.sumSquares,
     histogram: mergeHistograms(first.histogram, second.histogram),
     ...(channels !== undefined && { channels }),
+    ...(rows !== undefined && { rows }),
+  };
+}
+
+/** What is kept by channel: absent where one of the two does not know it. */
+function mergeKept(
+  first: TensorStatistics,
+  second: TensorStatistics,
+): Pick<TensorStatistics, 'channels' | 'rows'> {
+  const channels = mergeChannels(first.channels, second.channels);
+  const rows = first.rows && second.rows && mergeRows(first.rows, second.rows);
+  return {
+    ...(channels !== undefined && { channels }),
+    ...(rows !== undefined && { rows }),
   };
 }
 
@@ -118,6 +137,14 @@ export function mergeStatistics(
 function isEmpty(statistics: TensorStatistics): boolean {
   const { sampleCount, count, nanCount, infinityCount, channels } = statistics;
   return sampleCount > 0 && channels === undefined && count + nanCount + infinityCount === 0;
+}
+
+/** Below this the 255 steps of 8 bits would be no normal float32 numbers. */
+const SILENT = 2 ** -118;
+
+/** Says whether calibration saw no value of a tensor, or nothing but zeros: that is no range to go by. */
+export function isSilent({ count, min, max }: TensorStatistics): boolean {
+  return count === 0 || Math.max(-min, max) < SILENT;
 }
 
 interface Summary {
