@@ -21,6 +21,8 @@ export interface GramFile {
   readonly isDiagonal: boolean;
   /** Vectors that went in. */
   readonly rowCount: number;
+  /** True when all of them were zero. */
+  readonly isSilent: boolean;
 }
 
 /** What an observer watches. */

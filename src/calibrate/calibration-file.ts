@@ -36,7 +36,9 @@ const CALIBRATION_SCHEMA = z.strictObject({
   data: z.strictObject({ sha256 }),
   options: optionsSchema,
   samples: z.array(z.int().nonnegative()).describe('Indices of the samples seen, ascending.'),
-  scales: z.record(z.string(), z.strictObject({ int8: scaleSchema, uint8: scaleSchema })),
+  scales: z
+    .record(z.string(), z.strictObject({ int8: scaleSchema, uint8: scaleSchema }))
+    .describe('Of every tensor in which calibration saw anything but zeros.'),
   tensors: z.record(z.string(), STATISTICS_RECORD),
 });
 

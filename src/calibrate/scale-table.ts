@@ -1,6 +1,6 @@
 import { type AffineParameters, type AffineScheme, chooseScale } from '../numerics/affine.ts';
 import { type ChosenRange, chooseRange } from './ranges/index.ts';
-import type { TensorStatistics } from './statistics.ts';
+import { isSilent, type TensorStatistics } from './statistics.ts';
 
 /** A calibrated range with its parameters, scales in float32. */
 export interface TensorScale extends ChosenRange, AffineParameters {}
@@ -22,7 +22,10 @@ const TABLE_SCHEMES = {
   uint8: { dataType: 'uint8', symmetric: false },
 } as const satisfies Readonly<Record<string, AffineScheme>>;
 
-/** Returns the INT8 scales that the range method named `calibrator` gives each tensor. */
+/**
+ * Returns the INT8 scales that the range method named `calibrator` gives each tensor. One that calibration
+ * never reached has none: whatever were written would be applied to values that nobody knows.
+ */
 export function makeScaleTable(
   tensors: ReadonlyMap<string, TensorStatistics>,
   calibrator: string,
@@ -32,12 +35,14 @@ export function makeScaleTable(
     return { ...chosen, ...chooseScale(chosen, scheme) };
   };
   return new Map(
-    [...tensors].map(([name, statistics]) => [
-      name,
-      {
-        int8: scaleOf(statistics, TABLE_SCHEMES.int8),
-        uint8: scaleOf(statistics, TABLE_SCHEMES.uint8),
-      },
-    ]),
+    [...tensors]
+      .filter(([, statistics]) => !isSilent(statistics))
+      .map(([name, statistics]) => [
+        name,
+        {
+          int8: scaleOf(statistics, TABLE_SCHEMES.int8),
+          uint8: scaleOf(statistics, TABLE_SCHEMES.uint8),
+        },
+      ]),
   );
 }

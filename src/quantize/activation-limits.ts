@@ -37,8 +37,9 @@ function whyFloat(
   input: string,
   ranges: ActivationRanges,
 ): string | undefined {
-  if (scheme !== 'w8a8') return undefined;
   const range = ranges.get(input);
+  if (scheme === 'w8a8-dynamic') return range?.unfitInRun;
+  if (scheme !== 'w8a8') return undefined;
   if (range === undefined) return `no calibrated range for ${input}`;
   if (range.unfit !== undefined) return range.unfit;
   const isKnown = Number.isFinite(range.min) && Number.isFinite(range.max);

@@ -11,6 +11,8 @@ export interface ActivationRange {
   readonly calibrator: Exclude<CalibratorName, 'auto'>;
   /** Why integers of this range cannot stand for the activation; its layers then keep it float. */
   readonly unfit?: string;
+  /** The same of integers whose range is found in every run. */
+  readonly unfitInRun?: string;
 }
 
 /** Calibrated ranges by value name of the source graph. */

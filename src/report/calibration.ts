@@ -3,6 +3,8 @@ import { renderColumns } from './columns.ts';
 import { formatCount, formatSignificant } from './format.ts';
 import { withoutControls } from './without-controls.ts';
 
+type Tensor = CalibrateResult['tensors'][number];
+
 /** Rows of the table that a terminal shows; the file and `--json` have all. */
 const SHOWN = 12;
 
@@ -10,7 +12,7 @@ const SHOWN = 12;
 export function renderCalibration(result: CalibrateResult): string {
   const { path, samples, calibrator, tensors } = withoutControls(result);
   if (path === null) return `Would calibrate on ${samples} samples with ${calibrator}.`;
-  const width = ({ min, max }: { min: number; max: number }): number => Math.max(-min, max);
+  const width = ({ min, max }: Tensor): number => Math.max(-(min ?? 0), max ?? 0);
   const widest = [...tensors].sort((a, b) => width(b) - width(a)).slice(0, SHOWN);
   const table = renderColumns(
     [
@@ -24,14 +26,29 @@ export function renderCalibration(result: CalibrateResult): string {
     ],
     widest.map((tensor) => [
       tensor.name.length > 40 ? `...${tensor.name.slice(-37)}` : tensor.name,
-      formatSignificant(tensor.min, 4),
-      formatSignificant(tensor.max, 4),
-      formatSignificant(tensor.int8Scale, 4),
-      formatSignificant(tensor.uint8Scale, 4),
-      String(tensor.uint8ZeroPoint),
-      tensor.method,
+      figure(tensor.min),
+      figure(tensor.max),
+      figure(tensor.int8Scale),
+      figure(tensor.uint8Scale),
+      String(tensor.uint8ZeroPoint ?? '-'),
+      tensor.method ?? '-',
     ]),
   );
   const rest = tensors.length > SHOWN ? `\n... and ${tensors.length - SHOWN} more` : '';
-  return `${table}${rest}\n\n${formatCount(tensors.length)} tensors, ${samples} samples, ${calibrator}: ${path}`;
+  const summary = `${formatCount(tensors.length)} tensors, ${samples} samples, ${calibrator}: ${path}`;
+  return [`${table}${rest}`, summary, ...neverReached(tensors)].join('\n\n');
+}
+
+function figure(value: number | null): string {
+  return value === null ? '-' : formatSignificant(value, 4);
+}
+
+/** Last, where nobody overlooks it. */
+function neverReached(tensors: readonly Tensor[]): readonly string[] {
+  const names = tensors.filter(({ int8Scale }) => int8Scale === null).map(({ name }) => name);
+  if (names.length === 0) return [];
+  const rest = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : '';
+  return [
+    `Warning  ${names.slice(0, SHOWN).join(', ')}${rest}: the samples never reached it, or left it at zero.`,
+  ];
 }

@@ -10,8 +10,10 @@ import { renderFiles } from './written-files.ts';
 
 /** Returns a plan, and what became of it, as text: layers by role and scheme, sizes, fusion. */
 export function renderQuantization(result: QuantizeOutcome): string {
-  const { plan, manifest, fusion, saturation, folder, search } = withoutControls(result);
-  if (manifest === undefined || folder === null) return renderPlan(plan);
+  const { plan, warnings, manifest, fusion, saturation, folder, search } = withoutControls(result);
+  if (manifest === undefined || folder === null) {
+    return [renderPlan(plan), ...warningBlock(warnings)].join('\n\n');
+  }
   const blocks = [...planBlocks(plan)];
   if (fusion !== undefined && fusion !== null) {
     const kernels = Object.entries(fusion.kernels).map(([op, count]) => `${count} ${op}`);
@@ -24,7 +26,12 @@ export function renderQuantization(result: QuantizeOutcome): string {
     );
   }
   if (search !== undefined) blocks.push(renderSensitivity(search));
-  return [...blocks, renderFiles(folder, manifest)].join('\n\n');
+  return [...blocks, renderFiles(folder, manifest), ...warningBlock(warnings)].join('\n\n');
+}
+
+/** Last, where nobody overlooks them. */
+function warningBlock(warnings: readonly string[]): readonly string[] {
+  return warnings.length === 0 ? [] : [warnings.map((text) => `Warning      ${text}`).join('\n')];
 }
 
 /** Returns the plan of a dry run as text. */

@@ -56,7 +56,8 @@ export async function openGramAccumulator(options: GramOptions): Promise<GramAcc
         const data =
           squares === undefined ? (sum?.data as Float32Array) : Float32Array.from(squares);
         await writeFile(path, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-        files.set(name, { path, width, rowCount, isDiagonal: squares !== undefined });
+        const isSilent = data.every((value) => value === 0);
+        files.set(name, { path, width, rowCount, isDiagonal: squares !== undefined, isSilent });
       }
       return files;
     },

@@ -39,16 +39,19 @@ export interface CalibrateResult {
   readonly path: string | null;
   readonly samples: number;
   readonly calibrator: string;
-  /** Per tensor: values seen, range, and the scales of both forms. */
+  /**
+   * Per tensor: values seen, range, and the scales of both forms. The range is null where there was no
+   * value, the scales where there was none but zeros.
+   */
   readonly tensors: readonly {
     readonly name: string;
     readonly count: number;
-    readonly min: number;
-    readonly max: number;
-    readonly int8Scale: number;
-    readonly uint8Scale: number;
-    readonly uint8ZeroPoint: number;
-    readonly method: string;
+    readonly min: number | null;
+    readonly max: number | null;
+    readonly int8Scale: number | null;
+    readonly uint8Scale: number | null;
+    readonly uint8ZeroPoint: number | null;
+    readonly method: string | null;
   }[];
 }
 
@@ -138,20 +141,18 @@ function describe(
     path,
     samples,
     calibrator,
-    tensors: names.flatMap((name) => {
-      const statistics = calibration?.tensors.get(name);
-      const scales = calibration?.scales.get(name);
-      if (statistics === undefined || scales === undefined) return [];
-      const { count, min, max } = statistics;
+    tensors: names.map((name) => {
+      const { count, min, max } = calibration!.tensors.get(name)!;
+      const scales = calibration!.scales.get(name);
       return {
         name,
         count,
-        min,
-        max,
-        int8Scale: scales.int8.scale,
-        uint8Scale: scales.uint8.scale,
-        uint8ZeroPoint: scales.uint8.zeroPoint,
-        method: scales.uint8.method,
+        min: count === 0 ? null : min,
+        max: count === 0 ? null : max,
+        int8Scale: scales?.int8.scale ?? null,
+        uint8Scale: scales?.uint8.scale ?? null,
+        uint8ZeroPoint: scales?.uint8.zeroPoint ?? null,
+        method: scales?.uint8.method ?? null,
       };
     }),
   };

@@ -9,12 +9,14 @@ import { distinctNames } from '../passes/distinct-names.ts';
 import { findOpenedLinears } from '../passes/find-linears.ts';
 import { openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
+import { NEVER_REACHED } from '../quantize/judge-ranges.ts';
 import { integerLayers, type Lowering } from '../quantize/lowering.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { applySmoothing } from '../quantize/smooth/apply-smoothing.ts';
 import {
   type InputMoments,
   momentsOfGram,
+  noMoments,
   type ReadInputMoments,
 } from '../quantize/weights/input-moments.ts';
 import { GPTQ_MAX_WIDTH, int4Settings } from '../recipe/recipe.ts';
@@ -31,6 +33,8 @@ export interface CollectedMoments {
   readonly read?: ReadInputMoments;
   /** The data that they come from. */
   readonly data?: { readonly path: string; readonly sha256: string };
+  /** The plan that they were collected for, in which layers that the data never reached say so. */
+  readonly plan: QuantizationPlan;
   /** Removes them. */
   close(): Promise<void>;
 }
@@ -51,7 +55,9 @@ export async function collectMoments(
   const { source, plan, lowering, choice } = request;
   const planned = integerLayers(plan, lowering).filter(({ scheme }) => scheme === 'w4a16');
   const { rounding } = int4Settings(plan.recipe);
-  if (planned.length === 0 || rounding === 'rtn') return { close: async () => {} };
+  if (planned.length === 0 || rounding === 'rtn') {
+    return { plan, close: async () => {} };
+  }
   if (choice === undefined) {
     throw new UsageError(
       `recipe ${plan.recipe.name}: rounding "${rounding}" needs calibration data (got none). Give ` +
@@ -63,9 +69,17 @@ export async function collectMoments(
   const folder = await makeTemporaryFolder('autoglm-moments-');
   const close = () => removeTemporaryFolder(folder);
   try {
+    const inputs = new Map(
+      findOpenedLinears(openBodies(model))
+        .filter(({ name }) => planned.some((layer) => layer.name === name))
+        .map((layer) => [layer.name, layer]),
+    );
+    const widths = new Map(
+      [...inputs.values()].map(({ input, inFeatures }) => [input, inFeatures]),
+    );
     const files = await collectGrams({
       model,
-      widths: widthsOf(model, new Set(planned.map(({ name }) => name))),
+      widths,
       dataset,
       openObserver: openOnnxruntimeObserver,
       modelPath: source.path,
@@ -77,7 +91,15 @@ export async function collectMoments(
         reporter.progress({ task: 'second moments', done, total, unit: 'samples', memoryBytes }),
     });
     const data = { path: choice.data, sha256: dataset.hash };
-    return { read: (input) => readMoments(input, files), data, close };
+    const isSilent = (name: string): boolean =>
+      files.get(inputs.get(name)?.input ?? '')?.isSilent ?? true;
+    const unreached = new Set(planned.map(({ name }) => name).filter(isSilent));
+    return {
+      read: (input) => readMoments(input, widths.get(input) ?? 0, files),
+      data,
+      plan: withUnreached(plan, unreached),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
@@ -90,21 +112,23 @@ function sourceOfWeights(model: Model, { smoothing }: QuantizationPlan): Model {
   return smoothing === undefined ? twin : applySmoothing(twin, smoothing);
 }
 
-function widthsOf(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, number> {
-  return new Map(
-    findOpenedLinears(openBodies(model))
-      .filter(({ name }) => names.has(name))
-      .map(({ input, inFeatures }) => [input, inFeatures]),
+/** Nothing is known of what a layer multiplies whose input no sample has reached, or left at zero. */
+function withUnreached(plan: QuantizationPlan, unreached: ReadonlySet<string>): QuantizationPlan {
+  if (unreached.size === 0) return plan;
+  const layers = plan.layers.map((layer) =>
+    unreached.has(layer.name) ? { ...layer, reason: NEVER_REACHED } : layer,
   );
+  return { ...plan, layers };
 }
 
 async function readMoments(
   input: string,
+  width: number,
   files: ReadonlyMap<string, GramFile>,
 ): Promise<InputMoments> {
   const file = files.get(input);
-  if (file === undefined) throw new UsageError(`${input}: calibration saw no value of it.`);
-  const { width, rowCount, path, isDiagonal } = file;
+  if (file === undefined) return noMoments(width);
+  const { rowCount, path, isDiagonal } = file;
   const sums = elementsFromBytes('float32', await readFile(path)) as Float32Array;
   return isDiagonal ? { width, rowCount, squares: sums } : momentsOfGram(width, rowCount, sums);
 }

@@ -34,6 +34,7 @@ import { withExactScales } from './exact-scales.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { type DataChoice, openData } from './open-data.ts';
+import { warnOfPlan } from './plan-notes.ts';
 import type { Reporter } from './progress.ts';
 import { excludedLayers } from './quantize-model.ts';
 
@@ -83,6 +84,7 @@ export async function exportInto(
 ): Promise<ExportResult> {
   const { source, target, choice } = request;
   const read = parseQuantizationFile(await readFile(request.plan, 'utf8'), request.plan);
+  const warnings = warnOfPlan(read.plan, reporter);
   const scratch = await makeTemporaryFolder('autoglm-export-');
   const workers = createWeightWorkerPool();
   try {
@@ -125,7 +127,10 @@ export async function exportInto(
         recipe: plan.recipe.name,
         layers: plan.totals.layers,
         excluded: [...excludedLayers(plan)],
-        notes: written.findings.map(({ rule, node, message }) => `${rule} ${node}: ${message}`),
+        notes: [
+          ...warnings,
+          ...written.findings.map(({ rule, node, message }) => `${rule} ${node}: ${message}`),
+        ],
         verified: written.verified,
         notVerified: [...written.notVerified],
         ...(target === 'onnx' && check.saturation !== null && { saturation: check.saturation }),
@@ -218,6 +223,7 @@ async function exportOnnx(
   );
   try {
     const { read } = moments;
+    warnOfPlan(moments.plan, reporter, plan);
     const options = { kernel: workers, ...(read !== undefined && { moments: read }) };
     await saveModel(applyQuantization(source.model, plan, options), join(folder, name), {
       // transformers.js looks for the data by this name, whatever the source called its own.

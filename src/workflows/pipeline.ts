@@ -168,7 +168,7 @@ function quantizeStage(
     async run(folder, reporter) {
       const calibration = await readCalibration(calibrationPath, source);
       const chosen = await recipe();
-      await quantizeInto(
+      const { warnings } = await quantizeInto(
         folder,
         {
           source,
@@ -180,6 +180,7 @@ function quantizeStage(
         },
         reporter,
       );
+      for (const warning of warnings) reporter.warn(warning);
     },
   };
 }

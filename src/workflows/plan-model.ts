@@ -1,5 +1,6 @@
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
-import type { ChannelExtremes } from '../calibrate/statistics.ts';
+import { rowValues } from '../calibrate/row-sample.ts';
+import { type ChannelExtremes, isSilent } from '../calibrate/statistics.ts';
 import type { Model } from '../ir/model.ts';
 import { createWeightKernel } from '../numerics/weight-kernel.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
@@ -7,9 +8,10 @@ import { distinctNames } from '../passes/distinct-names.ts';
 import { findOpenedLinears } from '../passes/find-linears.ts';
 import { openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
+import { judgeRanges, type SeenActivation } from '../quantize/judge-ranges.ts';
 import { planQuantization } from '../quantize/plan.ts';
 import type { ActivationRanges, QuantizationPlan } from '../quantize/quantization-plan.ts';
-import { planSmoothing, smoothRanges } from '../quantize/smooth/plan-smoothing.ts';
+import { planSmoothing, smoothedInputs, smoothRanges } from '../quantize/smooth/plan-smoothing.ts';
 import type { Recipe } from '../recipe/recipe.ts';
 import { rangesOf } from './calibrate-model.ts';
 import type { ModelOnDisk } from './model-identity.ts';
@@ -50,8 +52,22 @@ export async function planModel(request: PlanRequest): Promise<PlannedModel> {
   const isAsAsked = smoothing === undefined || activations.calibrator !== 'auto';
   const calibrator = isAsAsked ? activations.calibrator : 'minmax';
   const calibrated = rangesOf(calibration, { ...activations, calibrator });
-  const ranges = namedAsIn(model, twin, smoothRanges(twin, calibrated, smoothing, channels));
+  const scales = smoothedInputs(twin, smoothing);
+  const smoothed = smoothRanges(calibrated, scales, channels);
+  const judged = judgeRanges(smoothed, seenActivations(calibration), scales, activations.symmetric);
+  const ranges = namedAsIn(model, twin, judged);
   return { plan: planQuantization(source.model, recipe, ranges, smoothing), ranges };
+}
+
+function seenActivations({ tensors }: CalibrationFile): ReadonlyMap<string, SeenActivation> {
+  return new Map(
+    [...tensors].map(([name, statistics]): [string, SeenActivation] => {
+      const { min, max, rows } = statistics;
+      const seen = rows?.map((row) => ({ values: rowValues(row), reach: row.reach }));
+      const reach = isSilent(statistics) ? 0 : Math.max(-min, max);
+      return [name, { reach, rows: seen }];
+    }),
+  );
 }
 
 /**

@@ -30,7 +30,7 @@ import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
 import type { DataChoice } from './open-data.ts';
 import { type PlannedModel, planModel } from './plan-model.ts';
-import { smoothingNote } from './plan-notes.ts';
+import { planWarnings, smoothingNote } from './plan-notes.ts';
 import type { Reporter } from './progress.ts';
 import { scanPairs } from './scan-pairs.ts';
 import { type SearchRequest, searchPlan } from './search-plan.ts';
@@ -60,6 +60,8 @@ export interface QuantizeRequest {
 export interface QuantizeResult {
   readonly schema: 'autoglm.quantize/1';
   readonly plan: QuantizationPlan;
+  /** What a person should know of the plan: layers that the data did not fit, what stays float. */
+  readonly warnings: readonly string[];
   /** Absent for a dry run. */
   readonly manifest?: Manifest;
   /** Null when the artifact is not for a runtime of this machine. */
@@ -107,16 +109,17 @@ export async function quantizeInto(
   const { source, recipe, choice } = request;
   const { plan: chosen, ranges, search } = await planWithin(request, reporter);
   const isFloat16 = recipe.activations.dtype === 'float16';
-  const plan = isFloat16
+  const planned = isFloat16
     ? await withExactScales(source.model, chosen, createWeightKernel(), reporter)
     : chosen;
-  const unsmoothed = smoothingNote(plan);
+  const unsmoothed = smoothingNote(planned);
   if (unsmoothed !== undefined) reporter.note(unsmoothed);
-  if (plan.smoothing !== undefined) await verifySmoothing(source, plan.smoothing, choice);
+  if (planned.smoothing !== undefined) await verifySmoothing(source, planned.smoothing, choice);
   const path = join(folder, QUANTIZED_FILES.model);
   const lowering = isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING;
-  requireIntegers(plan, lowering);
-  const moments = await collectMoments({ source, plan, lowering, choice }, reporter);
+  requireIntegers(planned, lowering);
+  const moments = await collectMoments({ source, plan: planned, lowering, choice }, reporter);
+  const { plan } = moments;
   try {
     await saveQuantized(source.model, plan, path, { lowering, moments: moments.read, reporter });
   } finally {
@@ -133,6 +136,7 @@ export async function quantizeInto(
   const fusion = isFloat16 ? null : await auditFile(path, plan);
   for (const rule of plan.unmatchedRules)
     reporter.warn(`recipe ${recipe.name}: ${rule} matched no layer.`);
+  const warnings = planWarnings(plan);
   const written = await openModel(path);
   const saturation = isFloat16 ? null : await warnOfPairs(written, reporter);
   const manifest = await writeManifest(
@@ -145,7 +149,7 @@ export async function quantizeInto(
       recipe: recipe.name,
       layers: plan.totals.layers,
       excluded: excludedLayers(plan),
-      notes: plan.unmatchedRules.map((rule) => `${rule} matched no layer`),
+      notes: [...plan.unmatchedRules.map((rule) => `${rule} matched no layer`), ...warnings],
       ...verification(fusion),
       ...(saturation !== null && { saturation }),
     },
@@ -160,6 +164,7 @@ export async function quantizeInto(
   return {
     schema: 'autoglm.quantize/1',
     plan,
+    warnings,
     manifest,
     fusion,
     saturation,

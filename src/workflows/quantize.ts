@@ -4,7 +4,7 @@ import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import { budgetOf } from '../quantize/search/budget-options.ts';
 import { SEARCH_NAME } from '../quantize/search/search-file.ts';
-import { defaultScheme, type Recipe } from '../recipe/recipe.ts';
+import { defaultScheme, type Recipe, type Scheme } from '../recipe/recipe.ts';
 import { writeThroughStaging } from '../storage/staging-folder.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
 import { MANIFEST_NAME, readManifest } from './manifest.ts';
@@ -12,6 +12,7 @@ import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { runConfig } from './pipeline.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
 import { planModel } from './plan-model.ts';
+import { planWarnings } from './plan-notes.ts';
 import type { Reporter } from './progress.ts';
 import {
   loadRecipe,
@@ -126,6 +127,7 @@ async function readQuantized(folder: string): Promise<QuantizeOutcome> {
     schema: 'autoglm.quantize/1',
     folder,
     plan,
+    warnings: planWarnings(plan),
     manifest: await readManifest(folder),
     ...(search !== undefined && { search }),
   };
@@ -151,11 +153,16 @@ export async function planOnly(
   if (calibration !== undefined || !needsRanges(recipe)) {
     const read = await readGiven(calibration, source, recipe);
     const { plan } = await planModel({ source, recipe, calibration: read });
-    return { schema: 'autoglm.quantize/1', folder: null, plan };
+    return { schema: 'autoglm.quantize/1', folder: null, plan, warnings: planWarnings(plan) };
   }
   const plan = planAhead(source.model, recipe);
   const layers = plan.layers.map(({ activation: _, ...layer }) => layer);
-  return { schema: 'autoglm.quantize/1', folder: null, plan: { ...plan, layers } };
+  return {
+    schema: 'autoglm.quantize/1',
+    folder: null,
+    plan: { ...plan, layers },
+    warnings: planWarnings(plan),
+  };
 }
 
 /** The calibration that was given, or one made now from the data; weight-only recipes can do without. */
@@ -192,15 +199,22 @@ async function readGiven(
   return readCalibration(file, source);
 }
 
-/** Says whether a recipe makes anything of a calibration: it needs one, or has INT8 weights to smooth. */
+/**
+ * Says whether a recipe makes anything of a calibration: it needs one, has INT8 weights to smooth, or INT8
+ * activations that might lose most of what they stand for.
+ */
 function gainsFromCalibration(recipe: Recipe): boolean {
   const isSmoothed = recipe.smoothing !== 'none' && defaultScheme(recipe) === 'w8a16';
-  return isSmoothed || needsRanges(recipe);
+  return isSmoothed || schemesOf(recipe).includes('w8a8-dynamic') || needsRanges(recipe);
 }
 
 /** Says whether a recipe needs to know activations: their ranges, or what smoothing evens out. */
 export function needsRanges(recipe: Recipe): boolean {
-  const schemes = [defaultScheme(recipe), ...recipe.rules.map(({ scheme }) => scheme)];
+  const schemes = schemesOf(recipe);
   const isSmoothed = recipe.smoothing !== 'none' && schemes.includes('w8a8-dynamic');
   return isSmoothed || recipe.head === 'w8a8' || schemes.includes('w8a8');
+}
+
+function schemesOf(recipe: Recipe): readonly Scheme[] {
+  return [defaultScheme(recipe), ...recipe.rules.map(({ scheme }) => scheme)];
 }

@@ -152,26 +152,36 @@ function nothingToSmooth(
   );
 }
 
-/**
- * Returns the ranges with those of smoothed activations put in their place: extremes by channel,
- * each divided by its scale, so they are what a run of the folded model would have seen.
- */
-export function smoothRanges(
+/** Returns the divisors of every smoothed activation, one a channel, by the value that layers read. */
+export function smoothedInputs(
   model: Model,
-  ranges: ActivationRanges,
   smoothing: PlannedSmoothing | undefined,
-  table: ChannelTable,
-): ActivationRanges {
-  if (smoothing === undefined) return ranges;
-  const smoothed = new Map(ranges);
+): ReadonlyMap<string, Float32Array> {
+  const inputs = new Map<string, Float32Array>();
+  if (smoothing === undefined) return inputs;
   const sites = new Map(findSmoothingSites(model).map((site) => [site.name, site]));
   for (const planned of smoothing.sites) {
     const site = sites.get(planned.name)!;
     const scales = inputScales(site, decodeScales(planned.scales));
-    for (const { input } of site.layers) {
-      const extremes = table.get(input);
-      if (extremes !== undefined) smoothed.set(input, dividedRange(extremes, scales));
-    }
+    for (const { input } of site.layers) inputs.set(input, scales);
+  }
+  return inputs;
+}
+
+/**
+ * Returns the ranges with those of smoothed activations put in their place: extremes by channel, each
+ * divided by its scale as {@link smoothedInputs} has it, so they are what a run of the folded model
+ * would have seen.
+ */
+export function smoothRanges(
+  ranges: ActivationRanges,
+  scalesOf: ReadonlyMap<string, Float32Array>,
+  table: ChannelTable,
+): ActivationRanges {
+  const smoothed = new Map(ranges);
+  for (const [input, scales] of scalesOf) {
+    const extremes = table.get(input);
+    if (extremes !== undefined) smoothed.set(input, dividedRange(extremes, scales));
   }
   return smoothed;
 }

@@ -19,6 +19,11 @@ export type ReadInputMoments = (input: string) => Promise<InputMoments>;
 /** Share of the mean squared activation that is added to each (GPTQ's `percdamp`). */
 const DAMPING = 0.01;
 
+/** Returns the moments of an activation that was never seen: all features weigh the same. */
+export function noMoments(width: number): InputMoments {
+  return { width, rowCount: 0, squares: new Float32Array(width) };
+}
+
 /** Returns moments with the squares that stand on the diagonal of `gram`. */
 export function momentsOfGram(width: number, rowCount: number, gram: Float32Array): InputMoments {
   const squares = Float32Array.from({ length: width }, (_, index) => gram[index * (width + 1)]!);
@@ -41,6 +46,8 @@ export async function sumMoments(
 }
 
 function addMoments(a: InputMoments, b: InputMoments): InputMoments {
+  if (a.rowCount === 0) return b;
+  if (b.rowCount === 0) return a;
   const { width } = a;
   const rowCount = a.rowCount + b.rowCount;
   const squares = addFloats(a.squares, b.squares);

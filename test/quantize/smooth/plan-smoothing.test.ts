@@ -11,6 +11,7 @@ import { chooseScales } from '../../../src/quantize/smooth/choose-scales.ts';
 import {
   type ChannelTable,
   planSmoothing,
+  smoothedInputs,
   smoothRanges,
 } from '../../../src/quantize/smooth/plan-smoothing.ts';
 import { decodeScales, encodeScales } from '../../../src/quantize/smooth/planned-smoothing.ts';
@@ -103,7 +104,8 @@ describe('planSmoothing', () => {
       { kind: 'norm', into: 'normed', layers: ['y'], purpose: 'activations', alpha: 0.5 },
     ]);
     expect([...decodeScales(smoothing.sites[0]!.scales)]).toEqual([8, 2, 8, 2]);
-    const smoothed = smoothRanges(model, ranges({ normed: [-16, 64] }), smoothing, table);
+    const scales = smoothedInputs(model, smoothing);
+    const smoothed = smoothRanges(ranges({ normed: [-16, 64] }), scales, table);
     // -16 / 8 and 64 / 8: what a run of the folded model would have seen.
     expect(smoothed.get('normed')).toEqual({ min: -2, max: 8, calibrator: 'minmax' });
   });
