@@ -1,6 +1,5 @@
-import { tensorAttribute } from '../ir/attributes.ts';
 import type { Model } from '../ir/model.ts';
-import type { Tensor } from '../ir/tensor.ts';
+import { floatConstantBytes, mainConstants } from './float-constants.ts';
 import type { PlannedEmbedding, PlannedLayer, PlannedTotals } from './quantization-plan.ts';
 
 /** Returns sizes over all constants of the main graph and the bodies that were opened; tensors with one source key count once. */
@@ -9,9 +8,15 @@ export function planTotals(
   layers: readonly PlannedLayer[],
   embeddings: readonly PlannedEmbedding[],
 ): PlannedTotals {
-  const bytesBefore = constantBytes(model);
+  const bytesBefore = sum(
+    [...mainConstants(model).values()].map(({ source }) => source.byteLength),
+  );
   const ofLayers = layers.map(({ weight, scheme }) => [weight, scheme] as const);
   const linear = unique(ofLayers);
+  const quantizedNames = [
+    ...layers.filter(({ scheme }) => scheme !== 'float').map(({ weight }) => weight.initializer),
+    ...embeddings.filter(({ scheme }) => scheme !== 'float').map(({ name }) => name),
+  ];
   const all = unique([
     ...ofLayers,
     ...embeddings.map(({ table, scheme }) => [table, scheme] as const),
@@ -27,6 +32,7 @@ export function planTotals(
     linearBytesBefore: sum(linear.map((entry) => entry.before)),
     linearBytesAfter: sum(linear.map((entry) => entry.after)),
     quantizedShare: bytesBefore === 0 ? 0 : before / bytesBefore,
+    floatBytes: floatConstantBytes(model, new Set(quantizedNames)),
     layers: {
       w8a8: layersOf('w8a8'),
       'w8a8-dynamic': layersOf('w8a8-dynamic'),
@@ -61,22 +67,6 @@ function unique(
     }
   }
   return [...entries.values()];
-}
-
-function constantBytes(model: Model): number {
-  const tensors: Tensor[] = [...model.graph.initializers.values()];
-  for (const node of model.graph.nodes) {
-    const value = node.opType === 'Constant' ? tensorAttribute(node, 'value') : undefined;
-    if (value !== undefined) tensors.push(value);
-  }
-  const keys = new Set<string>();
-  let total = 0;
-  for (const { source } of tensors) {
-    if (source.key !== undefined && keys.has(source.key)) continue;
-    if (source.key !== undefined) keys.add(source.key);
-    total += source.byteLength;
-  }
-  return total;
 }
 
 function sum(values: readonly number[]): number {

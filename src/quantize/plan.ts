@@ -40,6 +40,7 @@ import {
   type TableDraft,
 } from './settle-weights.ts';
 import type { PlannedSmoothing } from './smooth/planned-smoothing.ts';
+import { whyNoLinears } from './why-float.ts';
 
 /**
  * Returns what `recipe` does to each linear layer and token table of the float `model`, without
@@ -94,7 +95,7 @@ export function planQuantization(
   const shared = { recipe, ranges: known, blockSizes, facts, nodeName };
   const planned = drafts.map((draft) => planLayer(draft, shared));
   const embeddings = tables.map((draft) => planEmbedding(draft, blockSizes));
-  requireSomething(planned, embeddings, recipe);
+  requireSomething(typed, planned, embeddings, recipe);
   return {
     recipe,
     layers: planned,
@@ -222,6 +223,7 @@ function planWeight(
 }
 
 function requireSomething(
+  model: Model,
   layers: readonly PlannedLayer[],
   embeddings: readonly PlannedEmbedding[],
   recipe: Recipe,
@@ -231,7 +233,7 @@ function requireSomething(
   const reasons = [...new Set(layers.map(({ reason }) => reason ?? 'recipe'))].slice(0, 3);
   const found =
     layers.length === 0
-      ? 'no linear layers found'
+      ? `no linear layer: ${whyNoLinears(model)}`
       : `${layers.length} linear layers, all left float: ${reasons.join('; ')}`;
   throw new UnsupportedError(
     `plan: recipe ${recipe.name} quantizes nothing in this model (got ${found}, expected at least ` +

@@ -4,6 +4,7 @@ import { type DataType, isKnownDataType } from '../ir/data-type.ts';
 import { chooseSymmetricScale } from '../numerics/affine.ts';
 import { LINEAR_ROLES } from '../passes/linear-layer.ts';
 import { CALIBRATORS, RECIPE_SCHEMA, SCHEMES } from '../recipe/recipe.ts';
+import { NEVER_REACHED } from './judge-ranges.ts';
 import type { ActivationRange, ActivationRanges, QuantizationPlan } from './quantization-plan.ts';
 
 /** Version of the layout. A reader refuses versions it does not know. */
@@ -83,6 +84,7 @@ const planSchema = z.strictObject({
     linearBytesBefore: count,
     linearBytesAfter: count,
     quantizedShare: z.number(),
+    floatBytes: z.record(z.string(), count).optional(),
     layers: z.strictObject({
       w8a8: count,
       'w8a8-dynamic': count.default(0),
@@ -112,7 +114,7 @@ export interface QuantizationFile {
   /** Hash of the float source model, as the manifest has it. */
   readonly sourceHash: string;
   readonly plan: QuantizationPlan;
-  /** By value name, sorted. */
+  /** By value name, sorted; without values that calibration never reached. */
   readonly scaleTable: Readonly<Record<string, ScaleTableEntry>>;
 }
 
@@ -122,7 +124,8 @@ export function quantizationFile(
   ranges: ActivationRanges,
   sourceHash: string,
 ): QuantizationFile {
-  const names = [...ranges.keys()].sort();
+  const isKnown = ({ unfit }: ActivationRange): boolean => unfit !== NEVER_REACHED;
+  const names = [...ranges.keys()].filter((name) => isKnown(ranges.get(name)!)).sort();
   const entries = names.map((name): [string, ScaleTableEntry] => {
     const { min, max, calibrator } = ranges.get(name)!;
     const amax = Math.max(Math.abs(min), Math.abs(max));

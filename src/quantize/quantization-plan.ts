@@ -90,6 +90,8 @@ export interface PlannedTotals {
   readonly linearBytesAfter: number;
   /** Share of all constant bytes that is quantized, 0..1. */
   readonly quantizedShare: number;
+  /** Constants that stay float, by the operator that computes with them; most first, at most 8. */
+  readonly floatBytes?: Readonly<Record<string, number>>;
   readonly layers: Readonly<Record<Scheme, number>>;
 }
 

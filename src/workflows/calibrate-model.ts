@@ -20,6 +20,7 @@ import { gatherBeforeCast } from '../passes/gather-before-cast.ts';
 import { isReached, openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
 import type { ActivationRange, ActivationRanges } from '../quantize/quantization-plan.ts';
+import { whyNoLinears } from '../quantize/why-float.ts';
 import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
 import { openOnnxruntimeObserver } from '../runners/observer.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
@@ -64,7 +65,8 @@ export async function calibrateSource(
         ? 'no linear layer was found'
         : `all linear layers lie in bodies of Loop and Scan, which are not observed (${describeBodyCounts(hidden)})`;
     throw new UnsupportedError(
-      `${source.path}: ${found}, so there is nothing to calibrate. See "autoglm inspect".`,
+      `${source.path}: ${found}, so there is nothing to calibrate (got ${whyNoLinears(twin)}). ` +
+        'See "autoglm inspect".',
     );
   }
   if (hidden.length > 0) {

@@ -217,10 +217,8 @@ async function exportOnnx(
   const { source, choice } = request;
   const isInt4 = plan.layers.some(({ scheme }) => scheme === 'w4a16');
   const name = join('onnx', onnxFileName(isInt4 ? 'q4' : 'q8'));
-  const moments = await collectMoments(
-    { source, plan, lowering: ONNXRUNTIME_LOWERING, choice },
-    reporter,
-  );
+  const lowering = ONNXRUNTIME_LOWERING;
+  const moments = await collectMoments({ source, plan, lowering, choice }, reporter);
   try {
     const { read } = moments;
     warnOfPlan(moments.plan, reporter, plan);

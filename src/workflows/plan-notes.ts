@@ -1,5 +1,6 @@
 import { MOST_LOST, NEVER_REACHED } from '../quantize/judge-ranges.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { littleQuantized } from '../quantize/why-float.ts';
 import { isIntegerScheme } from '../recipe/recipe.ts';
 import type { Reporter } from './progress.ts';
 
@@ -21,7 +22,8 @@ const NAMED = 3;
 
 /** Returns a sentence for each thing about a plan that its user should know and might overlook. */
 export function planWarnings(plan: QuantizationPlan): readonly string[] {
-  return misfits(plan);
+  const little = littleQuantized(plan);
+  return [...misfits(plan), ...(little === undefined ? [] : [little])];
 }
 
 /** Tells a reporter the warnings of a plan but those that an earlier plan had already, and returns them. */

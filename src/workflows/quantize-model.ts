@@ -17,6 +17,7 @@ import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import type { Saturation } from '../quantize/saturation.ts';
 import { SEARCH_NAME, type SearchFile } from '../quantize/search/search-file.ts';
 import type { ReadInputMoments } from '../quantize/weights/input-moments.ts';
+import { whyNoIntegers } from '../quantize/why-float.ts';
 import { builtInRecipe, parseRecipe } from '../recipe/load.ts';
 import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
 import { requireOnnxruntime } from '../runners/onnxruntime-package.ts';
@@ -182,9 +183,12 @@ async function warnOfPairs(written: Model, reporter: Reporter): Promise<Saturati
 /** Throws UnsupportedError when float16 activations, which are for TensorRT, leave every layer float. */
 export function requireIntegers(plan: QuantizationPlan, lowering: Lowering): void {
   if (lowering.weightOnly !== 'float' || integerLayers(plan, lowering).length > 0) return;
+  const obstacles = whyNoIntegers(plan);
   throw new UnsupportedError(
     `recipe ${plan.recipe.name}: float16 activations are for TensorRT, where weight-only layers stay ` +
-      'float (got no layer with INT8 activations). Use float32 activations, or recipe w8a8.',
+      (obstacles === undefined
+        ? 'float (got no layer with INT8 activations). Use float32 activations, or recipe w8a8.'
+        : `float (got no layer with INT8 activations: ${obstacles}). Use float32 activations.`),
   );
 }
 

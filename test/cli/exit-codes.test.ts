@@ -195,7 +195,8 @@ describe('exit code 5: unsupported', () => {
     const output = join(folder, 'deep', 'new');
     const data = ['--data', 'calibration/text'];
     expect(complaint(await spawnAutoglm(['calibrate', model, ...data, '-o', output]), 5)).toBe(
-      `autoglm: ${model}: no linear layer was found, so there is nothing to calibrate. See "autoglm inspect".`,
+      `autoglm: ${model}: no linear layer was found, so there is nothing to calibrate (got no product with ` +
+        'a constant). See "autoglm inspect".',
     );
     const quantize = ['quantize', model, '--recipe', 'w8a16', '-o', output];
     complaint(await spawnAutoglm(quantize), 5);

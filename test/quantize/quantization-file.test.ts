@@ -38,6 +38,14 @@ describe('quantization.json', () => {
     });
   });
 
+  it('leaves out values that calibration never reached, whose range is 0..0 or none', () => {
+    const unfit = 'calibration never reached it';
+    const nothing = { min: Infinity, max: -Infinity, calibrator: 'minmax', unfit } as const;
+    const written = quantizationFile(plan, new Map([...seen, ['idle', nothing]]), 'abc');
+    expect(written).toEqual(file);
+    expect(parseQuantizationFile(serializeQuantizationFile(written), 'q.json')).toEqual(file);
+  });
+
   it('refuses text that is not JSON, other versions and damaged plans, naming the place', () => {
     expect(() => parseQuantizationFile('{', 'q.json')).toThrow(FormatError);
     const other = JSON.stringify({ ...file, version: 3 });

@@ -8,6 +8,7 @@ import {
   TENSORRT_TWIN_LOWERING,
 } from '../../quantize/lowering.ts';
 import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
+import { whyNoIntegers } from '../../quantize/why-float.ts';
 import { buildScript, type ShapeRanges } from './build-script.ts';
 
 /** One file of an artifact: a model still to be written, or its contents. */
@@ -50,11 +51,7 @@ export function writeTensorrt(
 ): readonly TensorrtFile[] {
   const { calibrationCache, tables = [], kernel, shapes } = options;
   if (integerLayers(plan, TENSORRT_LOWERING).length === 0) {
-    throw new UnsupportedError(
-      `tensorrt: INT8 needs quantized activations (got recipe ${plan.recipe.name} with ` +
-        `${plan.totals.layers.w8a16} weight-only layers, expected at least one W8A8 layer). ` +
-        'Quantize with recipe w8a8: TensorRT folds weight-only INT8 back to float.',
-    );
+    throw nothingForTensorrt(plan);
   }
   const float = floatFileName(plan);
   const quantized = applyQuantization(model, plan, {
@@ -89,6 +86,19 @@ export function toFloat32ScaleTwin(
     lowering: TENSORRT_TWIN_LOWERING,
     ...(kernel !== undefined && { kernel }),
   });
+}
+
+function nothingForTensorrt(plan: QuantizationPlan): UnsupportedError {
+  const { recipe, totals } = plan;
+  const obstacles = whyNoIntegers(plan);
+  return new UnsupportedError(
+    obstacles === undefined
+      ? `tensorrt: INT8 needs quantized activations (got recipe ${recipe.name} with ` +
+          `${totals.layers.w8a16} weight-only layers, expected at least one W8A8 layer). ` +
+          'Quantize with recipe w8a8: TensorRT folds weight-only INT8 back to float.'
+      : `tensorrt: INT8 needs quantized activations, and recipe ${recipe.name} can give them to no layer ` +
+          `of this model (got ${obstacles}). Build the engine from the float model.`,
+  );
 }
 
 /** TensorRT takes tensor types literally, so the baseline is named after what it holds. */
