@@ -20,6 +20,16 @@ Examples:
     .addHelpText(
       'after',
       `
+Which suits which processor (x86), as times of float32, one layer on one core:
+                           one row     16 rows and more (rows are tokens)
+                                       with VNNI   AVX2 alone
+  INT8 activations         2x to 4x    3x          2x
+  8-bit weights alone      2x          1.3x        0.65x: slower
+  4-bit weights alone      2x to 4x    1.1x        1x
+w8a8, w8a8-full and w8a8-dynamic have INT8 activations; w8a8 leaves the head and
+the down projections of gated language models to weights alone. "autoglm doctor"
+says what this machine has, "autoglm check" where the time of an artifact goes.
+
 Examples:
   $ autoglm recipe list
   $ autoglm recipe list --json`,
