@@ -5,6 +5,7 @@ import { eliminateDead } from './eliminate-dead.ts';
 import { foldConstants } from './fold-constants.ts';
 import { gatherBeforeCast } from './gather-before-cast.ts';
 import { inferShapes } from './infer-shapes.ts';
+import { inlineFunctions } from './inline-functions.ts';
 import type { Pass } from './pass.ts';
 
 /** Every pass, by name in alphabetical order. */
@@ -15,4 +16,5 @@ export const PASSES: readonly Pass[] = [
   foldConstants,
   gatherBeforeCast,
   inferShapes,
+  inlineFunctions,
 ];

@@ -73,7 +73,7 @@ interface RaisedNodes {
  * Returns the nodes of a function body, written for opset `from`, as opset `to` spells them. `read` are the
  * values that others read of them. Throws {@link UnsupportedError} naming the node that cannot be raised.
  */
-function raiseNodes(
+export function raiseNodes(
   nodes: readonly Node[],
   {
     from,

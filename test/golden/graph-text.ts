@@ -9,28 +9,58 @@
  *     }
  *
  * Entries in the angle brackets are initializers where a value follows, else value infos. One extension: `= ramp`
- * fills a tensor with `((index mod 13) - 6) / 8`, so that a weight can be large in a small file.
+ * fills a tensor with `((index mod 13) - 6) / 8`, so that a weight can be large in a small file. Local functions
+ * follow the graph; in them `@alpha` stands for an attribute of the call:
+ *
+ *     <domain: "pkg", opset_import: ["" : 18]>
+ *     Leaky <slope, offset = 0.5> (x) => (y) {
+ *       y = LeakyRelu<alpha = @slope>(x)
+ *     }
  */
 import type { AttributeLiteral } from '../../src/ir/attributes.ts';
 import { attributes } from '../../src/ir/attributes.ts';
 import type { DataType } from '../../src/ir/data-type.ts';
-import type { Attribute, Dim, Graph, Model, Node, ValueInfo } from '../../src/ir/model.ts';
+import type {
+  Attribute,
+  Dim,
+  FunctionDefinition,
+  Graph,
+  Model,
+  Node,
+  ValueInfo,
+} from '../../src/ir/model.ts';
 import { elementCount, inlineTensor, type Tensor } from '../../src/ir/tensor.ts';
 import { tensorElements, tensorOfElements } from '../../src/ops/tensor-elements.ts';
 
 const TEXT_TYPES: Readonly<Record<string, DataType>> = { float: 'float32', double: 'float64' };
 const TOKEN =
-  /\s*(?:#[^\n]*\n\s*)*(=>|-?(?:inf|\d[\d.]*(?:e[+-]?\d+)?)|"[^"]*"|[\w./:-]+|[<>()[\]{},=:])/y;
+  /\s*(?:#[^\n]*\n\s*)*(=>|-?(?:inf|\d[\d.]*(?:e[+-]?\d+)?)|"[^"]*"|@?[\w./:-]+|[<>()[\]{},=:])/y;
 
 /** Returns the model that a text describes. Throws with the position of the first mistake. */
 export function parseModel(text: string): Model {
   const reader = new Reader(text);
+  const { ir_version: irVersion = '0', opsetImports } = parseHeader(reader);
+  const graph = parseGraph(reader);
+  const functions: FunctionDefinition[] = [];
+  while (reader.peek() === '<') functions.push(parseFunction(reader));
+  const storage = { external: false, files: [] };
+  return { irVersion: Number(irVersion), opsetImports, graph, functions, storage };
+}
+
+interface Header {
+  readonly ir_version?: string;
+  readonly domain?: string;
+  readonly overload?: string;
+  readonly opsetImports: Model['opsetImports'];
+}
+
+function parseHeader(reader: Reader): Header {
   const opsetImports: { domain: string; version: number }[] = [];
-  let irVersion = 0;
+  const fields: Record<string, string> = {};
   reader.expect('<');
   do {
-    const key = reader.next();
-    if (key === 'ir_version:') irVersion = Number(reader.next());
+    const key = reader.next().replace(':', '');
+    if (key !== 'opset_import') fields[key] = unquote(reader.next());
     else {
       reader.expect('[');
       do {
@@ -42,8 +72,40 @@ export function parseModel(text: string): Model {
     }
   } while (reader.accept(','));
   reader.expect('>');
-  const graph = parseGraph(reader);
-  return { irVersion, opsetImports, graph, functions: [], storage: { external: false, files: [] } };
+  return { ...fields, opsetImports };
+}
+
+function parseFunction(reader: Reader): FunctionDefinition {
+  const { domain = '', overload, opsetImports } = parseHeader(reader);
+  const name = reader.next();
+  const attributeNames: string[] = [];
+  const attributeDefaults: Attribute[] = [];
+  if (reader.accept('<')) {
+    do {
+      const attribute = reader.next();
+      if (reader.accept('=')) attributeDefaults.push(parseAttributeValue(reader, attribute));
+      else attributeNames.push(attribute);
+    } while (reader.accept(','));
+    reader.expect('>');
+  }
+  const [inputs] = [parseNames(reader), reader.expect('=>')];
+  const outputs = parseNames(reader);
+  const nodes: Node[] = [];
+  reader.expect('{');
+  while (!reader.accept('}')) nodes.push(parseNode(reader));
+  const identity = { name, domain, ...(overload !== undefined && { overload }) };
+  const signature = { inputs, outputs, attributeNames, attributeDefaults };
+  return { ...identity, ...signature, nodes, opsetImports, valueInfo: new Map() };
+}
+
+function parseNames(reader: Reader): string[] {
+  const names: string[] = [];
+  reader.expect('(');
+  while (!reader.accept(')')) {
+    names.push(unquote(reader.next()));
+    reader.accept(',');
+  }
+  return names;
 }
 
 class Reader {
@@ -155,7 +217,8 @@ function parseNode(reader: Reader): Node {
   const outputs = [reader.next()];
   while (reader.accept(',')) outputs.push(reader.peek() === ',' ? '' : reader.next());
   reader.expect('=');
-  const path = reader.next().split('.');
+  const [called = '', overload] = reader.next().split(':');
+  const path = called.split('.');
   const opType = path.pop() ?? '';
   const found: Attribute[] = [];
   if (reader.accept('<')) {
@@ -170,14 +233,29 @@ function parseNode(reader: Reader): Node {
     reader.accept(',');
   }
   const attributeMap = new Map(found.map((attribute) => [attribute.name, attribute]));
-  return { name: '', opType, domain: path.join('.'), inputs, outputs, attributes: attributeMap };
+  return {
+    name: '',
+    opType,
+    domain: path.join('.'),
+    inputs,
+    outputs,
+    attributes: attributeMap,
+    ...(overload !== undefined && { overload }),
+  };
 }
 
 function parseAttribute(reader: Reader): Attribute {
   const name = reader.next();
   reader.expect('=');
+  return parseAttributeValue(reader, name);
+}
+
+function parseAttributeValue(reader: Reader, name: string): Attribute {
   const token = reader.peek();
   let literal: AttributeLiteral;
+  if (token.startsWith('@')) {
+    return { name, kind: 'reference', value: reader.next().slice(1), typeCode: 0 };
+  }
   if (token === '[') literal = parseList(reader);
   else if (/^"/.test(token)) literal = unquote(reader.next());
   else if (/^-?\d+$/.test(token)) literal = BigInt(reader.next());
@@ -212,7 +290,23 @@ function unquote(token: string): string {
 export function printModel(model: Model): string {
   const opsets = model.opsetImports.map(({ domain, version }) => `"${domain}" : ${version}`);
   const header = `<ir_version: ${model.irVersion}, opset_import: [${opsets.join(', ')}]>`;
-  return `${header}\n${printGraph(model.graph, '')}\n`;
+  const functions = model.functions.map((definition) => `\n${printFunction(definition)}\n`);
+  return `${header}\n${printGraph(model.graph, '')}\n${functions.join('')}`;
+}
+
+function printFunction(definition: FunctionDefinition): string {
+  const { name, domain, overload, inputs, outputs, attributeNames, attributeDefaults } = definition;
+  const opsets = definition.opsetImports.map((entry) => `"${entry.domain}" : ${entry.version}`);
+  const fields = [
+    `domain: "${domain}"`,
+    ...(overload === undefined ? [] : [`overload: "${overload}"`]),
+    `opset_import: [${opsets.join(', ')}]`,
+  ];
+  const parameters = [...attributeNames, ...attributeDefaults.map((a) => printAttribute(a, ''))];
+  const list = parameters.length === 0 ? '' : ` <${parameters.join(', ')}>`;
+  const nodes = definition.nodes.map((node) => `  ${printNode(node, '  ')}`);
+  const head = `${name}${list} (${inputs.join(', ')}) => (${outputs.join(', ')})`;
+  return `<${fields.join(', ')}>\n${head} {\n${nodes.join('\n')}\n}`;
 }
 
 function printGraph(graph: Graph, indent: string): string {
@@ -248,16 +342,20 @@ function printElements(tensor: Tensor): string {
 }
 
 function printNode(node: Node, indent: string): string {
-  const printed = [...node.attributes.values()].map((attribute) => {
-    const { name, kind, value } = attribute;
-    if (kind === 'graph') return `${name} = graph ${printGraph(value, indent)}`;
-    if (kind === 'tensor')
-      return `${name} = ${printType(value.dataType, value.dims)} ${value.name || name} ${printElements(value)}`;
-    if (kind === 'string') return `${name} = "${new TextDecoder().decode(value)}"`;
-    if (kind === 'float') return `${name} = ${Number.isInteger(value) ? value.toFixed(1) : value}`;
-    return `${name} = ${Array.isArray(value) ? `[${value.join(', ')}]` : String(value)}`;
-  });
+  const printed = [...node.attributes.values()].map((entry) => printAttribute(entry, indent));
+  const overload = node.overload === undefined ? '' : `:${node.overload}`;
   const op = node.domain === '' ? node.opType : `${node.domain}.${node.opType}`;
   const list = printed.length === 0 ? '' : `<${printed.join(', ')}>`;
-  return `${node.outputs.join(', ')} = ${op}${list}(${node.inputs.join(', ')})`;
+  return `${node.outputs.join(', ')} = ${op}${overload}${list}(${node.inputs.join(', ')})`;
+}
+
+function printAttribute(attribute: Attribute, indent: string): string {
+  const { name, kind, value } = attribute;
+  if (kind === 'reference') return `${name} = @${value}`;
+  if (kind === 'graph') return `${name} = graph ${printGraph(value, indent)}`;
+  if (kind === 'tensor')
+    return `${name} = ${printType(value.dataType, value.dims)} ${value.name || name} ${printElements(value)}`;
+  if (kind === 'string') return `${name} = "${new TextDecoder().decode(value)}"`;
+  if (kind === 'float') return `${name} = ${Number.isInteger(value) ? value.toFixed(1) : value}`;
+  return `${name} = ${Array.isArray(value) ? `[${value.join(', ')}]` : String(value)}`;
 }
