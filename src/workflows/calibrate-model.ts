@@ -26,6 +26,7 @@ import { openOnnxruntimeObserver } from '../runners/observer.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { type DataChoice, feedHints, openData } from './open-data.ts';
+import { requireRaised } from './prepare-model.ts';
 import type { Reporter } from './progress.ts';
 import { warnOfCopies } from './warn-of-copies.ts';
 
@@ -48,6 +49,7 @@ export async function calibrateSource(
   reporter: Reporter,
 ): Promise<CalibrationFile> {
   const { source, choice, calibrator = 'auto', shard } = request;
+  requireRaised(source.model, source.path);
   const twin = runPasses(source.model, [distinctNames, convertToFloat32, gatherBeforeCast]);
   const opened = openBodies(twin);
   const all = findOpenedLinears(opened);

@@ -11,7 +11,10 @@ export interface Inspection {
   readonly summary: ModelSummary;
 }
 
-/** Returns what is inside a model, or inside the model of the config. Reads no weights. */
+/**
+ * Returns what is inside a model, or inside the model of the config: recognised in the form that is
+ * quantized, with the opsets of the file. Reads no weights.
+ */
 export async function inspect(options: {
   readonly model?: string | undefined;
   readonly config?: string | undefined;
@@ -23,6 +26,9 @@ export async function inspect(options: {
     schema: 'autoglm.inspect/1',
     path: source.path,
     files: source.files,
-    summary: inspectModel(source.model),
+    summary: {
+      ...inspectModel(source.model),
+      opsets: source.written.opsetImports.map(({ domain, version }) => ({ domain, version })),
+    },
   };
 }

@@ -5,25 +5,32 @@ import type { Model } from '../ir/model.ts';
 import { hashFile } from '../storage/hash-file.ts';
 import { locateModel } from '../storage/locate-model.ts';
 import { openModel } from '../storage/model-file.ts';
+import { prepareModel } from './prepare-model.ts';
 
 /** A model on disk: its graph, its files, and a hash of all of them. */
 export interface ModelOnDisk {
   /** Path of the .onnx file. */
   readonly path: string;
   readonly folder: string;
+  /** The model as `prepareModel` made it: this is what is calibrated, planned and quantized. */
   readonly model: Model;
+  /** The model as it stands in the file. */
+  readonly written: Model;
   /** The .onnx file and its external data, relative to `folder`, in that order. */
   readonly files: readonly { readonly file: string; readonly byteLength: number }[];
   /** SHA-256 over the hashes of all files. */
   sha256(): Promise<string>;
 }
 
-/** Opens the model that `path` (a file or folder) means. Reads no weights until the hash is asked for. */
+/**
+ * Opens the model that `path` (a file or folder) means. Reads no weights until the hash is asked for. Throws
+ * what `openModel` and `prepareModel` throw.
+ */
 export async function openModelOnDisk(path: string): Promise<ModelOnDisk> {
   const file = await locateModel(path);
-  const model = await openModel(file);
+  const written = await openModel(file);
   const folder = dirname(file);
-  const names = [basename(file), ...model.storage.files];
+  const names = [basename(file), ...written.storage.files];
   const files = await Promise.all(
     names.map(async (name) => ({ file: name, byteLength: (await stat(join(folder, name))).size })),
   );
@@ -31,7 +38,8 @@ export async function openModelOnDisk(path: string): Promise<ModelOnDisk> {
   return {
     path: file,
     folder,
-    model,
+    model: prepareModel(written, file),
+    written,
     files,
     sha256: () => {
       hash ??= hashFiles(folder, names);

@@ -15,6 +15,7 @@ import { planSmoothing, smoothedInputs, smoothRanges } from '../quantize/smooth/
 import type { Recipe } from '../recipe/recipe.ts';
 import { rangesOf } from './calibrate-model.ts';
 import type { ModelOnDisk } from './model-identity.ts';
+import { requireRaised } from './prepare-model.ts';
 
 /** What to plan: a float model, a recipe, and what calibration saw where the recipe needs it. */
 export interface PlanRequest {
@@ -35,6 +36,7 @@ export interface PlannedModel {
  */
 export async function planModel(request: PlanRequest): Promise<PlannedModel> {
   const { source, recipe, calibration } = request;
+  requireRaised(source.model, source.path);
   if (calibration === undefined) {
     return { plan: planQuantization(source.model, recipe, new Map()), ranges: new Map() };
   }

@@ -13,6 +13,7 @@ import { runConfig } from './pipeline.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
 import { planModel } from './plan-model.ts';
 import { planWarnings } from './plan-notes.ts';
+import { requireRaised } from './prepare-model.ts';
 import type { Reporter } from './progress.ts';
 import {
   loadRecipe,
@@ -155,6 +156,7 @@ export async function planOnly(
     const { plan } = await planModel({ source, recipe, calibration: read });
     return { schema: 'autoglm.quantize/1', folder: null, plan, warnings: planWarnings(plan) };
   }
+  requireRaised(source.model, source.path);
   const plan = planAhead(source.model, recipe);
   const layers = plan.layers.map(({ activation: _, ...layer }) => layer);
   return {
