@@ -31,6 +31,7 @@ import { CHECK_FILES, writeCheck } from './check-into.ts';
 import { collectMoments } from './collect-moments.ts';
 import { engineShapes, needsSamples, parseShapes, sampleShapes } from './engine-shapes.ts';
 import { withExactScales } from './exact-scales.ts';
+import { requireLoadable } from './load-artifact.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import { type DataChoice, openData } from './open-data.ts';
@@ -165,6 +166,8 @@ async function exportTensorrt(context: ExportContext, reporter: Reporter): Promi
       kernel: workers,
     }),
   );
+  const models = names.filter((name) => name.endsWith('.onnx'));
+  for (const name of models) await requireLoadable(join(folder, name));
   const findings = await lintQdq(await openModel(join(folder, TENSORRT_FILES.quantized)));
   const refused = findings.filter(({ severity }) => severity === 'error');
   if (refused.length > 0) {
@@ -182,6 +185,11 @@ async function exportTensorrt(context: ExportContext, reporter: Reporter): Promi
     findings,
     checked: { path: twin, label: `${plan.recipe.name} tensorrt twin` },
     verified: [
+      {
+        runner: 'onnxruntime',
+        device: 'cpu',
+        seen: `${models.join(' and ')}: ${models.length === 1 ? 'loads' : 'load'}, with graph optimisation off`,
+      },
       {
         runner: 'onnxruntime',
         device: 'cpu',
@@ -230,6 +238,7 @@ async function exportOnnx(
   } finally {
     await moments.close();
   }
+  await requireLoadable(join(folder, name));
   const written = await openModelOnDisk(join(folder, name));
   return {
     artifact: name,

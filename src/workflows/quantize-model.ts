@@ -27,6 +27,7 @@ import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
 import { auditFile } from './audit-file.ts';
 import { collectMoments } from './collect-moments.ts';
 import { withExactScales } from './exact-scales.ts';
+import { requireLoadable } from './load-artifact.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
 import type { DataChoice } from './open-data.ts';
@@ -126,6 +127,7 @@ export async function quantizeInto(
   } finally {
     await moments.close();
   }
+  await requireLoadable(path);
   const companions = await copyCompanions(source, folder);
   await writeFileAtomic(
     join(folder, QUANTIZED_FILES.plan),
@@ -264,17 +266,18 @@ export function excludedLayers(
 }
 
 function verification(fusion: FusionAudit | null): Pick<Manifest, 'verified' | 'notVerified'> {
+  const { version } = requireOnnxruntime();
+  const runner = `onnxruntime ${version}`;
   if (fusion === null) {
     return {
-      verified: [],
+      verified: [{ runner, device: 'cpu', seen: 'loads, with graph optimisation off' }],
       notVerified: ['tensorrt: float16 scales are for TensorRT, which was not run. Use export.'],
     };
   }
-  const { version } = requireOnnxruntime();
   return {
     verified: [
       {
-        runner: `onnxruntime ${version}`,
+        runner,
         device: 'cpu',
         seen: `loads; ${fusion.fused} of ${fusion.planned} quantized layers run as integer kernels`,
       },
