@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { asMisfit, UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
+import { isNarrowFloat } from '../passes/widen-type.ts';
 import type { Feeds } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
 import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
@@ -148,7 +149,7 @@ function partLimits({ model, byBlock }: CollectOptions): PartLimits | undefined 
   if (byBlock !== undefined) return byBlock ? limits : undefined;
   let bytes = 0;
   for (const { dataType, source } of model.graph.initializers.values()) {
-    bytes += source.byteLength * (dataType === 'float16' ? 2 : 1);
+    bytes += source.byteLength * (isNarrowFloat(dataType) ? 2 : 1);
   }
   return bytes > WHOLE_MODEL_BYTES ? limits : undefined;
 }

@@ -8,16 +8,17 @@ import { inferFacts, type ModelFacts } from './infer-facts.ts';
 import { mapAttributes, mapSubgraphs } from './map-subgraphs.ts';
 import type { Pass } from './pass.ts';
 import { widenTensor } from './widen-tensor.ts';
-import { widenInfo, widenInfos, widenType } from './widen-type.ts';
+import { isNarrowFloat, widenInfo, widenInfos, widenType } from './widen-type.ts';
 
 /**
- * Constants above this many bytes stay float16 in the file and are widened by a Cast, which
+ * Constants above this many bytes stay as they are in the file and are widened by a Cast, which
  * runtimes fold when they load: the file keeps its size and the weights stay slices of it.
  */
 const MAX_WIDENED_BYTES = 4096;
 
 const FLOAT = 1n;
 const FLOAT16 = 10n;
+const BFLOAT16 = 16n;
 
 /** Integer attributes that name an element type. */
 const TYPE_ATTRIBUTES: ReadonlySet<string> = new Set([
@@ -31,14 +32,14 @@ const TYPE_ATTRIBUTES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Makes the float32 twin of a float16 model: inputs, outputs, KV caches and every intermediate
- * become float32; weights keep their float16 bytes.
+ * Makes the float32 twin of a float16 or bfloat16 model: inputs, outputs, KV caches and every
+ * intermediate become float32; weights keep their 16 bits.
  * `MatMul(x: float16, W: float16)` -> `MatMul(x: float32, Cast(W, to: float32))`.
- * Casts between float16 and float32 vanish. A model without float16 comes back as it is.
+ * Casts between these types vanish. A model of float32 alone comes back as it is.
  */
 export const convertToFloat32: Pass = {
   name: 'convert-to-float32',
-  description: 'computes in float32 what the model computes in float16; weights stay float16',
+  description: 'computes in float32 what the model computes in 16 bits; weights keep their type',
   run(model) {
     const graph = convertGraph(model.graph, {
       facts: inferFacts(model),
@@ -62,7 +63,7 @@ interface GraphScope {
   typeOf(name: string): DataType | undefined;
   /** The name under which readers find a value now. */
   renamed(name: string): string;
-  /** Says whether the value is still float16. */
+  /** Says whether the value is still 16 bits wide. */
   isKept(name: string): boolean;
 }
 
@@ -118,10 +119,10 @@ function convertInitializers(graph: Graph, state: GraphState): Graph['initialize
   const inputs = new Set(graph.inputs.map(({ name }) => name));
   let next: Map<string, Tensor> | undefined;
   for (const [name, tensor] of graph.initializers) {
-    if (tensor.dataType !== 'float16') continue;
+    if (!isNarrowFloat(tensor.dataType)) continue;
     const isInterface = inputs.has(name) || state.uses.outputs.has(name);
-    if (!isInterface && staysFloat16(tensor)) {
-      keepFloat16(name, state);
+    if (!isInterface && staysNarrow(tensor)) {
+      keepNarrow(name, state);
       continue;
     }
     next ??= new Map(graph.initializers);
@@ -131,12 +132,12 @@ function convertInitializers(graph: Graph, state: GraphState): Graph['initialize
 }
 
 /** Vectors are norm weights and biases: small, and read as they are by fused operators. */
-function staysFloat16(tensor: Tensor): boolean {
+function staysNarrow(tensor: Tensor): boolean {
   return tensor.dims.length > 1 && tensor.source.byteLength > MAX_WIDENED_BYTES;
 }
 
-/** Plans a Cast for the readers of a float16 constant, unless Casts are all that reads it. */
-function keepFloat16(name: string, state: GraphState): void {
+/** Plans a Cast for the readers of a 16-bit constant, unless Casts are all that reads it. */
+function keepNarrow(name: string, state: GraphState): void {
   state.kept.add(name);
   const readers = state.uses.uses.get(name) ?? [];
   if (readers.length === 0 || readers.every(({ node }) => castTarget(node) === FLOAT)) return;
@@ -171,8 +172,8 @@ function convertNodes(nodes: readonly Node[], state: GraphState): readonly Node[
     next.push(convertNode(node, state));
     const constant = node.opType === 'Constant' ? tensorAttribute(node, 'value') : undefined;
     const [output = ''] = node.outputs;
-    if (constant?.dataType === 'float16' && isLargeConstant(constant, output, state)) {
-      keepFloat16(output, state);
+    if (constant !== undefined && isLargeConstant(constant, output, state)) {
+      keepNarrow(output, state);
     }
   }
   const same = next.length === nodes.length && next.every((node, index) => node === nodes[index]);
@@ -180,7 +181,7 @@ function convertNodes(nodes: readonly Node[], state: GraphState): readonly Node[
 }
 
 function isLargeConstant(tensor: Tensor, output: string, state: GraphState): boolean {
-  return staysFloat16(tensor) && !state.uses.outputs.has(output);
+  return isNarrowFloat(tensor.dataType) && staysNarrow(tensor) && !state.uses.outputs.has(output);
 }
 
 /** The waiting Casts whose constants the node is the first to read, itself or in its bodies. */
@@ -200,12 +201,12 @@ function castsFor(node: Node, state: GraphState): readonly Node[] {
 function isRedundantCast(node: Node, state: GraphState): boolean {
   const to = castTarget(node);
   const [input = ''] = node.inputs;
-  if ((to !== FLOAT && to !== FLOAT16) || state.uses.outputs.has(node.outputs[0] ?? ''))
-    return false;
+  const isFloat = to === FLOAT || to === FLOAT16 || to === BFLOAT16;
+  if (!isFloat || state.uses.outputs.has(node.outputs[0] ?? '')) return false;
   const from = state.scope.typeOf(input);
   const widened = state.scope.renamed(input) !== input || !state.scope.isKept(input);
-  // A Cast of float32 to float16 rounds; in the twin it rounds no more, so it vanishes as well.
-  return widened && (from === 'float16' || from === 'float32');
+  // A Cast of float32 to 16 bits rounds; in the twin it rounds no more, so it vanishes as well.
+  return widened && (isNarrowFloat(from) || from === 'float32');
 }
 
 function convertNode(node: Node, state: GraphState): Node {
@@ -221,14 +222,15 @@ function convertNode(node: Node, state: GraphState): Node {
 
 function convertAttributes(node: Node): Node {
   return mapAttributes(node, (attribute) => {
-    if (attribute.kind === 'tensor' && attribute.value.dataType === 'float16') {
+    if (attribute.kind === 'tensor' && isNarrowFloat(attribute.value.dataType)) {
       return { ...attribute, value: widenTensor(attribute.value) };
     }
     if (attribute.kind === 'type') {
       const value = widenType(attribute.value);
       return value === attribute.value ? attribute : { ...attribute, value };
     }
-    if (attribute.kind !== 'int' || attribute.value !== FLOAT16) return attribute;
+    if (attribute.kind !== 'int') return attribute;
+    if (attribute.value !== FLOAT16 && attribute.value !== BFLOAT16) return attribute;
     return TYPE_ATTRIBUTES.has(attribute.name) ? { ...attribute, value: FLOAT } : attribute;
   });
 }

@@ -1,16 +1,22 @@
+import type { DataType } from '../ir/data-type.ts';
 import type { Graph, ValueInfo, ValueType } from '../ir/model.ts';
 
-/** Returns the type with float16 replaced by float32; the same object when there is none. */
+/** Says whether values are real numbers of 16 bits: every one of them is a float32, too. */
+export function isNarrowFloat(dataType: DataType | undefined): boolean {
+  return dataType === 'float16' || dataType === 'bfloat16';
+}
+
+/** Returns the type with float16 and bfloat16 replaced by float32; the same object when there is none. */
 export function widenType(type: ValueType): ValueType {
   if (type.kind === 'opaque') return type;
   if ('dataType' in type) {
-    return type.dataType === 'float16' ? { ...type, dataType: 'float32' } : type;
+    return isNarrowFloat(type.dataType) ? { ...type, dataType: 'float32' } : type;
   }
   const element = type.element && widenType(type.element);
   return element === type.element ? type : { ...type, element };
 }
 
-/** Returns the value with its type widened; the same object when it is not float16. */
+/** Returns the value with its type widened; the same object when it is not 16 bits wide. */
 export function widenInfo(info: ValueInfo): ValueInfo {
   const type = info.type && widenType(info.type);
   return type === info.type || type === undefined ? info : { ...info, type };

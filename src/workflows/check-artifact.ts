@@ -18,7 +18,7 @@ import type { Feeds } from '../runners/runner.ts';
 import { openModel } from '../storage/model-file.ts';
 import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { auditFile } from './audit-file.ts';
-import { saveFloat32Twin } from './float32-twin.ts';
+import { runnableFile, saveFloat32Twin } from './float32-twin.ts';
 import { measureScenarios, type ScenarioTimes } from './measure-scenarios.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { countParameters, labelOf } from './model-label.ts';
@@ -61,7 +61,7 @@ export async function checkArtifact(
   const folder = await makeScratchFolder(check.source.model);
   try {
     const sides = await openSides(check);
-    const { accuracy, memory } = await measureAccuracy(check, sides, reporter);
+    const { accuracy, memory } = await measureAccuracy(check, sides, folder, reporter);
     const first = await firstSample(check.dataset);
     const { latency, kernelTimes } = check.measureLatency
       ? await timeScenarios(check, first, folder, reporter)
@@ -119,11 +119,13 @@ async function openSides({ source, artifact }: ArtifactCheck): Promise<Sides> {
 async function measureAccuracy(
   check: ArtifactCheck,
   sides: Sides,
+  folder: string,
   reporter: Reporter,
 ): Promise<{ accuracy: Accuracy; memory: { source: number; artifact: number } }> {
   const { device } = check.device;
   const total = await check.dataset.count('heldOut');
-  const source = await onnxruntimeRunner.load(check.source.path, { device });
+  const sourceFile = await runnableFile(check.source, folder, warnOfCopies(reporter));
+  const source = await onnxruntimeRunner.load(sourceFile, { device });
   try {
     const artifact = await onnxruntimeRunner.load(check.artifact.path, { device });
     try {
@@ -167,7 +169,7 @@ async function timeScenarios(
   reporter: Reporter,
 ): Promise<ScenarioTimes> {
   const { model, path } = check.source;
-  const twin = await saveFloat32Twin(model, path, folder, warnOfCopies(reporter));
+  const twin = await saveFloat32Twin(check.source, folder, warnOfCopies(reporter));
   const isTwin = twin !== path;
   return measureScenarios(
     {
@@ -210,12 +212,12 @@ async function describeCheck(
   const machine = await probeDevices();
   const { source, artifact, device, dataset } = check;
   const state = machine.onnxruntime.devices.find((found) => found.device === device.device);
-  const isFloat16 = labelOf(source.model) === 'float16';
+  const label = labelOf(source.written);
   return {
     source: {
       file: basename(source.path),
       sha256: await source.sha256(),
-      label: `${labelOf(source.model)} source`,
+      label: `${label} source`,
     },
     artifact: {
       file: basename(artifact.path),
@@ -229,10 +231,7 @@ async function describeCheck(
         device.device === 'cpu'
           ? machine.cpu.model
           : (machine.nvidiaGpus[0] ?? state?.device ?? device.device),
-      reference:
-        device.device === 'cpu' && isFloat16
-          ? 'float16 source on cpu (computed in float32 between casts)'
-          : `source on ${device.device}`,
+      reference: referenceOf(check.source, label, device.device),
       notUsed: device.passedOver,
     },
     runtime: {
@@ -252,4 +251,13 @@ async function describeCheck(
       representative: true,
     },
   };
+}
+
+function referenceOf({ isWidened }: ModelOnDisk, label: string, device: string): string {
+  if (isWidened) {
+    return `float32 twin of the bfloat16 source on ${device}, for which onnxruntime has no bfloat16 kernels`;
+  }
+  return device === 'cpu' && label === 'float16'
+    ? 'float16 source on cpu (computed in float32 between casts)'
+    : `source on ${device}`;
 }

@@ -129,6 +129,7 @@ export async function exportInto(
         layers: plan.totals.layers,
         excluded: [...excludedLayers(plan)],
         notes: [
+          ...source.notes,
           ...warnings,
           ...written.findings.map(({ rule, node, message }) => `${rule} ${node}: ${message}`),
         ],
@@ -188,7 +189,7 @@ async function exportTensorrt(context: ExportContext, reporter: Reporter): Promi
       {
         runner: 'onnxruntime',
         device: 'cpu',
-        seen: `${models.join(' and ')}: ${models.length === 1 ? 'loads' : 'load'}, with graph optimisation off`,
+        seen: `${models.join(' and ')} ${models.length === 1 ? 'loads' : 'load'}, with graph optimisation off`,
       },
       {
         runner: 'onnxruntime',

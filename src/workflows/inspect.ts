@@ -13,7 +13,7 @@ export interface Inspection {
 
 /**
  * Returns what is inside a model, or inside the model of the config: recognised in the form that is
- * quantized, with the opsets of the file. Reads no weights.
+ * quantized, with the interface and the opsets of the file. Reads no weights.
  */
 export async function inspect(options: {
   readonly model?: string | undefined;
@@ -22,13 +22,12 @@ export async function inspect(options: {
   const request = await resolveRequest(options);
   const source =
     request.kind === 'model' ? request.source : await openModelOnDisk(request.config.model);
+  const { written, model } = source;
+  const { opsets, inputs, outputs } = inspectModel(written);
   return {
     schema: 'autoglm.inspect/1',
     path: source.path,
     files: source.files,
-    summary: {
-      ...inspectModel(source.model),
-      opsets: source.written.opsetImports.map(({ domain, version }) => ({ domain, version })),
-    },
+    summary: { ...inspectModel(model), opsets, inputs, outputs },
   };
 }

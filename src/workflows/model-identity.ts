@@ -16,6 +16,10 @@ export interface ModelOnDisk {
   readonly model: Model;
   /** The model as it stands in the file. */
   readonly written: Model;
+  /** True when the file computes in bfloat16: onnxruntime runs `model`, not the file. */
+  readonly isWidened: boolean;
+  /** What preparing did that an artifact shows, for people. */
+  readonly notes: readonly string[];
   /** The .onnx file and its external data, relative to `folder`, in that order. */
   readonly files: readonly { readonly file: string; readonly byteLength: number }[];
   /** SHA-256 over the hashes of all files. */
@@ -38,7 +42,7 @@ export async function openModelOnDisk(path: string): Promise<ModelOnDisk> {
   return {
     path: file,
     folder,
-    model: prepareModel(written, file),
+    ...prepareModel(written, file),
     written,
     files,
     sha256: () => {

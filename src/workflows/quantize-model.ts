@@ -115,7 +115,9 @@ export async function quantizeInto(
     ? await withExactScales(source.model, chosen, createWeightKernel(), reporter)
     : chosen;
   const unsmoothed = smoothingNote(planned);
-  if (unsmoothed !== undefined) reporter.note(unsmoothed);
+  for (const note of [...source.notes, ...(unsmoothed === undefined ? [] : [unsmoothed])]) {
+    reporter.note(note);
+  }
   if (planned.smoothing !== undefined) await verifySmoothing(source, planned.smoothing, choice);
   const path = join(folder, QUANTIZED_FILES.model);
   const lowering = isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING;
@@ -152,7 +154,11 @@ export async function quantizeInto(
       recipe: recipe.name,
       layers: plan.totals.layers,
       excluded: excludedLayers(plan),
-      notes: [...plan.unmatchedRules.map((rule) => `${rule} matched no layer`), ...warnings],
+      notes: [
+        ...source.notes,
+        ...plan.unmatchedRules.map((rule) => `${rule} matched no layer`),
+        ...warnings,
+      ],
       ...verification(fusion),
       ...(saturation !== null && { saturation }),
     },

@@ -3,6 +3,7 @@ import { cutModel, type ModelPart } from '../calibrate/cut-model.ts';
 import { makeScratchFolder } from '../calibrate/scratch-folder.ts';
 import { tapValues } from '../calibrate/tap-values.ts';
 import type { Model } from '../ir/model.ts';
+import { isNarrowFloat } from '../passes/widen-type.ts';
 import { onnxruntimeRunner } from '../runners/onnxruntime.ts';
 import type { Feeds, LoadOptions, TensorValue } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
@@ -62,7 +63,7 @@ export async function* runByPart(
 function constantBytes({ graph }: Model): number {
   let bytes = 0;
   for (const { dataType, source } of graph.initializers.values()) {
-    bytes += source.byteLength * (dataType === 'float16' ? 2 : 1);
+    bytes += source.byteLength * (isNarrowFloat(dataType) ? 2 : 1);
   }
   return bytes;
 }

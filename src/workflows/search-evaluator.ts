@@ -24,6 +24,7 @@ import type { Feeds } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
 import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
+import { runnableFile } from './float32-twin.ts';
 import type { ModelOnDisk } from './model-identity.ts';
 import { feedHints } from './open-data.ts';
 import type { SearchCache } from './search-cache.ts';
@@ -107,7 +108,7 @@ async function openBench(request: EvaluatorRequest): Promise<Bench> {
   const folder = await makeScratchFolder(source.model);
   const judge = startLogitJudge(folder);
   try {
-    const outputs = await judge.open(source.path, { device: 'cpu' });
+    const outputs = await judge.open(await runnableFile(source, folder), { device: 'cpu' });
     const output = findLogits(outputs, dataset);
     const inputs = feedInputs(source.model.graph);
     const hints = feedHints(source.model);

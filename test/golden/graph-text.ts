@@ -30,6 +30,7 @@ import type {
   ValueInfo,
 } from '../../src/ir/model.ts';
 import { elementCount, inlineTensor, type Tensor } from '../../src/ir/tensor.ts';
+import { float32ArrayToBfloat16 } from '../../src/numerics/bfloat16.ts';
 import { tensorElements, tensorOfElements } from '../../src/ops/tensor-elements.ts';
 
 const TEXT_TYPES: Readonly<Record<string, DataType>> = { float: 'float32', double: 'float64' };
@@ -207,6 +208,10 @@ function parseTensor(reader: Reader, info: ValueInfo): Tensor {
       BigInt64Array.from(words.length > 0 ? words : elements, BigInt).buffer,
     );
     return inlineTensor(info.name, 'int64', dims, bytes);
+  }
+  if (info.type.dataType === 'bfloat16') {
+    const halves = float32ArrayToBfloat16(Float32Array.from(elements));
+    return inlineTensor(info.name, 'bfloat16', dims, new Uint8Array(halves.buffer));
   }
   const tensor = tensorOfElements(info.name, info.type.dataType, dims, elements);
   if (tensor === undefined) throw new Error(`graph text: cannot make ${info.name}.`);

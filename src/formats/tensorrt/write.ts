@@ -103,6 +103,6 @@ function nothingForTensorrt(plan: QuantizationPlan): UnsupportedError {
 
 /** TensorRT takes tensor types literally, so the baseline is named after what it holds. */
 function floatFileName(plan: QuantizationPlan): string {
-  const isFloat32 = plan.layers.every(({ weight }) => weight.dataType === 'float32');
-  return isFloat32 ? 'model.fp32.onnx' : 'model.fp16.onnx';
+  const isFloat16 = plan.layers.some(({ weight }) => weight.dataType === 'float16');
+  return isFloat16 ? 'model.fp16.onnx' : 'model.fp32.onnx';
 }
