@@ -25,7 +25,7 @@ function body(parts: {
   };
 }
 
-export function weight(name: string, rows: number, columns: number): Tensor {
+function weight(name: string, rows: number, columns: number): Tensor {
   const values = noise(name.length + 7 * rows + columns, rows * columns);
   return floats(
     name,
