@@ -1,5 +1,5 @@
 import { chmod, readFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, join } from 'node:path';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import type { CheckResult } from '../check/check-result.ts';
 import { UnsupportedError } from '../errors.ts';
@@ -18,13 +18,11 @@ import { ONNXRUNTIME_LOWERING, TENSORRT_TWIN_LOWERING } from '../quantize/loweri
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { chooseDevice } from '../runners/devices.ts';
-import { runProgram } from '../runners/living-processes.ts';
-import { findTrtexec } from '../runners/trtexec.ts';
 import { openModel, saveModel } from '../storage/model-file.ts';
-import { isFile } from '../storage/output-folder.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { createWeightWorkerPool, type WeightWorkerPool } from '../workers/weight-worker-pool.ts';
+import { buildEngine } from './build-engine.ts';
 import { namesWithColon, onnxruntimeTableFiles, tensorrtCacheFile } from './calibration-tables.ts';
 import { checkArtifact } from './check-artifact.ts';
 import { CHECK_FILES, writeCheck } from './check-into.ts';
@@ -269,41 +267,4 @@ async function saveFiles(
     }
   }
   return names;
-}
-
-/** Builds `model.engine` where trtexec is installed; says so where it is not. */
-async function buildEngine(
-  folder: string,
-  reporter: Reporter,
-): Promise<{
-  files: readonly string[];
-  verified: Manifest['verified'];
-  notVerified: readonly string[];
-}> {
-  const trtexec = await findTrtexec();
-  if (trtexec === undefined) {
-    const reason = 'tensorrt: trtexec is not on this machine, so no engine was built, run or timed';
-    return { files: [], verified: [], notVerified: [reason] };
-  }
-  reporter.note(`building the engine with ${trtexec.path}`);
-  // The script works in its own folder, so its path must not be relative to ours.
-  const { exitCode, lastLine } = await runProgram(
-    'bash',
-    [resolve(folder, TENSORRT_FILES.script)],
-    { cwd: folder, env: { ...process.env, TRTEXEC: trtexec.path } },
-  );
-  if (exitCode !== 0 || !(await isFile(join(folder, 'model.engine')))) {
-    return {
-      files: [],
-      verified: [],
-      notVerified: [`tensorrt: trtexec ${trtexec.version ?? ''} failed: ${lastLine}`],
-    };
-  }
-  return {
-    files: ['model.engine'],
-    verified: [
-      { runner: `trtexec ${trtexec.version ?? ''}`, device: 'tensorrt', seen: 'engine built' },
-    ],
-    notVerified: ['tensorrt: the accuracy of the engine was not measured'],
-  };
 }
