@@ -12,6 +12,7 @@ import { feedInputs } from '../calibrate/feed-input.ts';
 import { requireFit } from '../calibrate/make-feeds.ts';
 import { chooseRange } from '../calibrate/ranges/index.ts';
 import { UnsupportedError, UsageError } from '../errors.ts';
+import type { Model } from '../ir/model.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
 import { countInBodies, describeBodyCounts } from '../passes/count-in-bodies.ts';
 import { distinctNames } from '../passes/distinct-names.ts';
@@ -43,14 +44,19 @@ export interface CalibrateRequest {
   readonly shard?: { readonly index: number; readonly count: number } | undefined;
 }
 
+/** The model that runs: in float32, every value under a name of its own. */
+function twinOf({ model, path }: ModelOnDisk): Model {
+  requireRaised(model, path);
+  return runPasses(model, [distinctNames, convertToFloat32, gatherBeforeCast]);
+}
+
 /** Runs the calibration passes of a request and returns statistics and scale table. */
 export async function calibrateSource(
   request: CalibrateRequest,
   reporter: Reporter,
 ): Promise<CalibrationFile> {
   const { source, choice, calibrator = 'auto', shard } = request;
-  requireRaised(source.model, source.path);
-  const twin = runPasses(source.model, [distinctNames, convertToFloat32, gatherBeforeCast]);
+  const twin = twinOf(source);
   const opened = openBodies(twin);
   const all = findOpenedLinears(opened);
   const linears = all.filter((layer) => isReached(opened, layer));

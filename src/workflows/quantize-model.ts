@@ -114,9 +114,8 @@ export async function quantizeInto(
   const planned = isFloat16
     ? await withExactScales(source.model, chosen, createWeightKernel(), reporter)
     : chosen;
-  const unsmoothed = smoothingNote(planned);
-  for (const note of [...source.notes, ...(unsmoothed === undefined ? [] : [unsmoothed])]) {
-    reporter.note(note);
+  for (const note of [...source.notes, smoothingNote(planned)]) {
+    if (note !== undefined) reporter.note(note);
   }
   if (planned.smoothing !== undefined) await verifySmoothing(source, planned.smoothing, choice);
   const path = join(folder, QUANTIZED_FILES.model);
@@ -154,11 +153,7 @@ export async function quantizeInto(
       recipe: recipe.name,
       layers: plan.totals.layers,
       excluded: excludedLayers(plan),
-      notes: [
-        ...source.notes,
-        ...plan.unmatchedRules.map((rule) => `${rule} matched no layer`),
-        ...warnings,
-      ],
+      notes: [...source.notes, ...unmatched(plan), ...warnings],
       ...verification(fusion),
       ...(saturation !== null && { saturation }),
     },
@@ -179,6 +174,10 @@ export async function quantizeInto(
     saturation,
     ...(search !== undefined && { search }),
   };
+}
+
+function unmatched({ unmatchedRules }: QuantizationPlan): readonly string[] {
+  return unmatchedRules.map((rule) => `${rule} matched no layer`);
 }
 
 /** autoglm's own layers are safe; ones that were INT8 in the source may not be. */
