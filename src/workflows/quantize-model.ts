@@ -187,15 +187,27 @@ async function warnOfPairs(written: Model, reporter: Reporter): Promise<Saturati
   return saturation;
 }
 
-/** Throws UnsupportedError when float16 activations, which are for TensorRT, leave every layer float. */
+/**
+ * Throws UnsupportedError when float16 activations, which are for TensorRT, leave every layer float, or
+ * when the model has none: they are kept as they are, not made.
+ */
 export function requireIntegers(plan: QuantizationPlan, lowering: Lowering): void {
-  if (lowering.weightOnly !== 'float' || integerLayers(plan, lowering).length > 0) return;
-  const obstacles = whyNoIntegers(plan);
+  if (lowering.weightOnly !== 'float') return;
+  const layers = integerLayers(plan, lowering);
+  if (layers.length === 0) {
+    const obstacles = whyNoIntegers(plan);
+    throw new UnsupportedError(
+      `recipe ${plan.recipe.name}: float16 activations are for TensorRT, where weight-only layers stay ` +
+        (obstacles === undefined
+          ? 'float (got no layer with INT8 activations). Use float32 activations, or recipe w8a8.'
+          : `float (got no layer with INT8 activations: ${obstacles}). Use float32 activations.`),
+    );
+  }
+  if (layers.some(({ weight }) => weight.dataType === 'float16')) return;
   throw new UnsupportedError(
-    `recipe ${plan.recipe.name}: float16 activations are for TensorRT, where weight-only layers stay ` +
-      (obstacles === undefined
-        ? 'float (got no layer with INT8 activations). Use float32 activations, or recipe w8a8.'
-        : `float (got no layer with INT8 activations: ${obstacles}). Use float32 activations.`),
+    `recipe ${plan.recipe.name}: float16 activations are kept, not made (got ${layers[0]!.weight.dataType} ` +
+      `weights in all ${layers.length} layers with INT8 activations, expected a float16 model). ` +
+      'Export the model in float16, or use float32 activations.',
   );
 }
 

@@ -59,6 +59,7 @@ export async function quantize(
     activations: options.activations,
   });
   if (options.dryRun === true) {
+    requireQuantizable(source.model, recipe, false);
     if (isSearch) reporter.note('A dry run does not search: this is the plan that it starts from.');
     return planOnly(source, recipe, options.calibration);
   }
@@ -112,7 +113,9 @@ async function quantizeConfig(
   };
   if (options.dryRun === true) {
     const recipe = await loadRecipe(chosen.quantize.recipe, chosen.quantize);
-    return planOnly(await openModelOnDisk(chosen.model), recipe, options.calibration);
+    const source = await openModelOnDisk(chosen.model);
+    requireQuantizable(source.model, recipe, false);
+    return planOnly(source, recipe, options.calibration);
   }
   refuseWithConfig('--calibration', options.calibration, config);
   const { force = false } = options;
