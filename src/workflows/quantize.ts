@@ -127,13 +127,15 @@ async function readQuantized(folder: string): Promise<QuantizeOutcome> {
   const path = join(folder, QUANTIZED_FILES.plan);
   const { plan } = parseQuantizationFile(await readFile(path, 'utf8'), path);
   const search = await searchBeside(folder);
+  const manifest = await readManifest(folder);
   return {
     schema: 'autoglm.quantize/1',
     folder,
     plan,
-    warnings: planWarnings(plan),
-    manifest: await readManifest(folder),
+    manifest,
     ...(search !== undefined && { search }),
+    // Notes on rules are among what is printed of the plan.
+    warnings: manifest.notes.slice(plan.unmatchedRules.length),
   };
 }
 
