@@ -76,7 +76,7 @@ export function applyQuantization(
   const layers = findOpenedLinears(opened, typed);
   const entries = inNodeOrder(typed, layers, wanted);
   const placeOf = (node: Node): string => bodyOf(opened, node)?.label ?? '';
-  const context = { ...beginWriting(typed, entries, lowering, kernel), placeOf };
+  const context = beginWriting(typed, entries, { lowering, kernel, placeOf });
   const settings = int4Settings(plan.recipe);
   const int4 = int4Context(
     settings,
@@ -120,20 +120,18 @@ function writeEmbeddings(
 function beginWriting(
   model: Model,
   entries: readonly PlannedEntry[],
-  lowering: Lowering,
-  kernel: WeightKernel,
-): Omit<WriteContext, 'placeOf'> {
+  shared: Pick<WriteContext, 'lowering' | 'kernel' | 'placeOf'>,
+): WriteContext {
   const quantizers = entries.flatMap(({ planned, layer }): [Node, Quantizer][] => {
     if (planned.scheme === 'w8a8') return [[layer.node, 'QuantizeLinear']];
     return planned.scheme === 'w8a8-dynamic' ? [[layer.node, 'DynamicQuantizeLinear']] : [];
   });
   return {
+    ...shared,
     rewrite: beginRewrite(model.graph),
-    lowering,
-    kernel,
-    quantizeBlocks: createBlockQuantizer(kernel),
+    quantizeBlocks: createBlockQuantizer(shared.kernel),
     nodeNames: new Map(entries.map(({ planned }) => [planned.name, planned.node])),
-    surroundings: surroundProducts(model, new Map(quantizers)),
+    surroundings: surroundProducts(model, new Map(quantizers), shared.placeOf),
     activations: new Map(),
     dynamicActivations: new Map(),
     integerProducts: integerProducts(entries),

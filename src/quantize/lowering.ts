@@ -72,13 +72,21 @@ export const TENSORRT_TWIN_LOWERING: Lowering = {
 };
 
 /**
- * Returns the layers of a plan that a lowering writes as integers, in plan order. For TensorRT those in bodies
- * stay float: no Q/DQ inside its conditionals and loops has been seen to build.
+ * Returns the layers of a plan that a lowering writes as integers, in plan order; {@link whyLeftFloat} has the
+ * reasons of the others.
  */
 export function integerLayers(plan: QuantizationPlan, lowering: Lowering): readonly PlannedLayer[] {
-  const writesAll = lowering.weightOnly === 'int8';
-  return plan.layers.filter(
-    ({ scheme, body }) =>
-      (scheme === 'w8a8' && body === undefined) || (scheme !== 'float' && writesAll),
-  );
+  return plan.layers.filter((layer) => whyLeftFloat(layer, lowering) === undefined);
+}
+
+/** Returns why a lowering leaves a planned layer float, undefined when it does not. */
+export function whyLeftFloat(
+  { scheme, reason, body }: PlannedLayer,
+  lowering: Lowering,
+): string | undefined {
+  if (scheme === 'float') return reason ?? 'recipe';
+  if (lowering.weightOnly === 'int8') return undefined;
+  if (scheme !== 'w8a8') return `${scheme}: TensorRT folds INT8 weights alone back to float`;
+  // No Q/DQ inside TensorRT's conditionals and loops has been seen to build.
+  return body === undefined ? undefined : `lies in ${body}, where TensorRT has float`;
 }

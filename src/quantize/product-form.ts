@@ -16,6 +16,8 @@ export interface ProductSurroundings {
   readonly index: UseIndex;
   /** Products whose input is quantized. Those that read the same value share one quantizer. */
   readonly quantizers: ReadonlyMap<Node, Quantizer>;
+  /** The graph that a node lies in: quantizers in bodies are not seen from outside. */
+  readonly placeOf: (node: Node) => string;
 }
 
 /** What keeps onnxruntime 1.30 from merging a product whose weight is a DequantizeLinear into something float. */
@@ -30,7 +32,14 @@ export interface ProductForm {
 }
 
 /** The one thing that reads a value, where that matters to a fusion. */
-type Follower = 'Add' | 'Transpose' | 'clip' | 'clip, then quantized' | 'quantized' | 'other';
+type Follower =
+  | 'Add'
+  | 'Transpose'
+  | 'clip'
+  | 'clip, then quantized'
+  | 'quantized'
+  | 'quantized and more'
+  | 'other';
 
 const AS_IT_IS: ProductForm = { isShielded: false };
 const CLIPS: ReadonlySet<string> = new Set(['Relu', 'Clip']);
@@ -39,9 +48,10 @@ const CLIPS: ReadonlySet<string> = new Set(['Relu', 'Clip']);
 export function surroundProducts(
   model: Model,
   quantizers: ReadonlyMap<Node, Quantizer>,
+  placeOf: (node: Node) => string = () => '',
 ): ProductSurroundings {
   const { graph } = model;
-  return { facts: inferFacts(model).of(graph), index: indexUses(graph), quantizers };
+  return { facts: inferFacts(model).of(graph), index: indexUses(graph), quantizers, placeOf };
 }
 
 /**
@@ -83,7 +93,7 @@ export function chooseProductForm(
 
 /** What may not follow a product without bias, by the kernel that it is to become. */
 const FATAL_TO: Partial<Record<LinearForm, ReadonlySet<Follower>>> = {
-  MatMulIntegerToFloat: new Set<Follower>(['clip']),
+  MatMulIntegerToFloat: new Set<Follower>(['clip', 'quantized and more']),
   QGemm: new Set<Follower>(['clip', 'Transpose']),
   MatMulNBits: new Set<Follower>(['clip', 'clip, then quantized', 'quantized']),
 };
@@ -114,7 +124,10 @@ function operandBeside(add: Node, value: string): string {
 function followerOf(around: ProductSurroundings, value: string): Follower {
   const { outputs } = around.index;
   const [only, ...others] = edgesOf(around, value);
-  if (only === undefined || others.length > 0) return 'other';
+  if (others.length > 0) {
+    return [only, ...others].includes('QuantizeLinear') ? 'quantized and more' : 'other';
+  }
+  if (only === undefined) return 'other';
   if (typeof only === 'string') return only === 'QuantizeLinear' ? 'quantized' : 'other';
   const result = only.outputs[0]!;
   if (CLIPS.has(only.opType) && !outputs.has(result)) {
@@ -127,11 +140,14 @@ function followerOf(around: ProductSurroundings, value: string): Follower {
 
 /** What reads a value: nodes, and one quantizer for all products that share it. onnxruntime drops Identity first. */
 function edgesOf(around: ProductSurroundings, value: string): readonly (Node | Quantizer)[] {
-  const { index, quantizers } = around;
+  const { index, quantizers, placeOf } = around;
+  const producer = index.producers.get(value);
+  const place = producer === undefined ? '' : placeOf(producer);
   const edges: (Node | Quantizer)[] = [];
   const shared = new Set<Quantizer>();
   for (const { node, inputIndex } of index.uses.get(value) ?? []) {
-    const quantizer = inputIndex === 0 ? quantizers.get(node) : undefined;
+    const isNear = inputIndex === 0 && placeOf(node) === place;
+    const quantizer = isNear ? quantizers.get(node) : undefined;
     if (quantizer !== undefined) shared.add(quantizer);
     else if (node.opType === 'Identity') edges.push(...edgesOf(around, node.outputs[0]!));
     else edges.push(node);

@@ -14,7 +14,11 @@ import {
   writeTensorrt,
 } from '../formats/tensorrt/write.ts';
 import { applyQuantization } from '../quantize/apply.ts';
-import { ONNXRUNTIME_LOWERING, TENSORRT_TWIN_LOWERING } from '../quantize/lowering.ts';
+import {
+  ONNXRUNTIME_LOWERING,
+  TENSORRT_LOWERING,
+  TENSORRT_TWIN_LOWERING,
+} from '../quantize/lowering.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import { chooseDevice } from '../runners/devices.ts';
@@ -125,7 +129,10 @@ export async function exportInto(
         data: { path: choice.data, sha256: dataset.hash },
         recipe: plan.recipe.name,
         layers: plan.totals.layers,
-        excluded: [...excludedLayers(plan)],
+        excluded: excludedLayers(
+          plan,
+          target === 'tensorrt' ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING,
+        ),
         notes: [
           ...source.notes,
           ...warnings,

@@ -1,16 +1,18 @@
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import { writeTensorrt } from '../../src/formats/tensorrt/write.ts';
 import type { Model } from '../../src/ir/model.ts';
+import { mapSubgraphs } from '../../src/passes/map-subgraphs.ts';
 import { applyQuantization } from '../../src/quantize/apply.ts';
 import { auditFusion } from '../../src/quantize/audit-fusion.ts';
-import { integerLayers, TENSORRT_LOWERING } from '../../src/quantize/lowering.ts';
+import { integerLayers, TENSORRT_LOWERING, whyLeftFloat } from '../../src/quantize/lowering.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import type { ActivationRanges } from '../../src/quantize/quantization-plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
 import type { Recipe } from '../../src/recipe/recipe.ts';
-import { looped, merged, nested } from './body-models.ts';
+import { looped, merged, nested, weight } from './body-models.ts';
 import { cosine, type Feeds, runModel } from './run-model.ts';
-import { noise, ranges } from './small-models.ts';
+import { node, noise, ranges, value } from './small-models.ts';
 
 const WIDTH = 64;
 const W8A8 = builtInRecipe('w8a8');
@@ -117,10 +119,46 @@ describe('layers in the branches of an If', () => {
     }
   });
 
+  it('leave a layer of the main graph fused whose output they quantize for themselves', async () => {
+    const source = merged();
+    const { graph } = source;
+    const nodes = [
+      node('MatMul', ['x', 'before.weight'], 'entry'),
+      ...graph.nodes.map((entry) =>
+        mapSubgraphs(entry, (branch) => ({
+          ...branch,
+          nodes: branch.nodes.map((inner) => ({
+            ...inner,
+            inputs: inner.inputs.map((name) => (name === 'x' ? 'entry' : name)),
+          })),
+        })),
+      ),
+      node('MatMul', ['entry', 'beside.weight'], 'beside'),
+    ];
+    const added = ['before.weight', 'beside.weight'].map((name) => weight(name, WIDTH, WIDTH));
+    const initializers = new Map(graph.initializers);
+    for (const tensor of added) initializers.set(tensor.name, tensor);
+    const outputs = [...graph.outputs, value('beside', 'float32', ['b', 's', WIDTH])];
+    const wider = { ...source, graph: { ...graph, nodes, initializers, outputs } };
+    const plan = planQuantization(wider, W8A8, new Map([...RANGES, ...ranges({ entry: [-2, 2] })]));
+    const artifact = applyQuantization(wider, plan);
+    const { optimized } = await runModel(artifact, [mergedFeeds(true)]);
+    expect(plan.layers[0]).toMatchObject({ name: 'entry', scheme: 'w8a8' });
+    expect(auditFusion(optimized, plan)).toMatchObject({ planned: 9, fused: 9, unfused: [] });
+  });
+
   it('stay float for TensorRT, whose plan has them', () => {
     const plan = planQuantization(merged(), W8A8, RANGES);
     expect(integerLayers(plan, TENSORRT_LOWERING).map(({ name }) => name)).toEqual([]);
     expect(plan.layers.filter(({ scheme }) => scheme === 'w8a8')).toHaveLength(6);
+    expect(plan.layers.map((layer) => whyLeftFloat(layer, TENSORRT_LOWERING))).toEqual([
+      ...Array(3).fill('lies in then_branch of If "decoder", where TensorRT has float'),
+      ...Array(3).fill('lies in else_branch of If "decoder", where TensorRT has float'),
+      'w8a16: TensorRT folds INT8 weights alone back to float',
+    ]);
+    expect(() => writeTensorrt(merged(), plan, { shapes: new Map() })).toThrow(
+      'tensorrt: nothing would be INT8 (got 6 W8A8 layers, all in bodies such as then_branch of If "decoder"',
+    );
   });
 });
 

@@ -25,7 +25,7 @@ function body(parts: {
   };
 }
 
-function weight(name: string, rows: number, columns: number): Tensor {
+export function weight(name: string, rows: number, columns: number): Tensor {
   const values = noise(name.length + 7 * rows + columns, rows * columns);
   return floats(
     name,
@@ -79,8 +79,8 @@ export function merged(): Model {
   });
 }
 
-/** A state that goes through one layer in each of three turns; a layer in the main graph feeds it. */
-export function looped(): Model {
+/** A state that goes through one layer in each of three turns; a layer in the main graph feeds it, or Tanh. */
+export function looped(entry: 'layer' | 'Tanh' = 'layer'): Model {
   const turn = body({
     name: 'turn',
     inputs: [
@@ -97,11 +97,13 @@ export function looped(): Model {
   });
   return model({
     nodes: [
-      node('MatMul', ['x', 'in.weight'], 'start'),
+      entry === 'layer'
+        ? node('MatMul', ['x', 'in.weight'], 'start')
+        : node('Tanh', ['x'], 'start'),
       { ...node('Loop', ['turns', 'true', 'start'], 'y'), attributes: attributes({ body: turn }) },
     ],
     initializers: [
-      weight('in.weight', WIDTH, WIDTH),
+      ...(entry === 'layer' ? [weight('in.weight', WIDTH, WIDTH)] : []),
       weight('step.weight', WIDTH, WIDTH),
       inlineTensor('turns', 'int64', [], new Uint8Array(BigInt64Array.of(3n).buffer)),
       inlineTensor('true', 'bool', [], Uint8Array.of(1)),

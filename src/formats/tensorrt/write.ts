@@ -7,7 +7,7 @@ import {
   TENSORRT_LOWERING,
   TENSORRT_TWIN_LOWERING,
 } from '../../quantize/lowering.ts';
-import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
+import type { PlannedLayer, QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { whyNoIntegers } from '../../quantize/why-float.ts';
 import { buildScript, type ShapeRanges } from './build-script.ts';
 
@@ -51,7 +51,8 @@ export function writeTensorrt(
 ): readonly TensorrtFile[] {
   const { calibrationCache, tables = [], kernel, shapes } = options;
   if (integerLayers(plan, TENSORRT_LOWERING).length === 0) {
-    throw nothingForTensorrt(plan);
+    const inner = plan.layers.find(({ scheme, body }) => scheme === 'w8a8' && body !== undefined);
+    throw inner === undefined ? nothingForTensorrt(plan) : allInBodies(plan, inner);
   }
   const float = floatFileName(plan);
   const quantized = applyQuantization(model, plan, {
@@ -105,4 +106,13 @@ function nothingForTensorrt(plan: QuantizationPlan): UnsupportedError {
 function floatFileName(plan: QuantizationPlan): string {
   const isFloat16 = plan.layers.some(({ weight }) => weight.dataType === 'float16');
   return isFloat16 ? 'model.fp16.onnx' : 'model.fp32.onnx';
+}
+
+function allInBodies({ layers }: QuantizationPlan, { body }: PlannedLayer): UnsupportedError {
+  const count = layers.filter(({ scheme }) => scheme === 'w8a8').length;
+  return new UnsupportedError(
+    `tensorrt: nothing would be INT8 (got ${count} W8A8 layers, all in bodies such as ${body}, which stay ` +
+      'float there; expected at least one in the main graph). Export to onnx, or export the model with ' +
+      'and without a cache as two models.',
+  );
 }
