@@ -11,7 +11,7 @@ import type { Dataset, Sample } from './sample.ts';
 /**
  * Returns the feeds of one sample at its own batch size, or 1: its arrays, cast to the declared types,
  * and what the graph wants besides: attention mask of ones (there is no padding), positions 0, 1, ...,
- * token types 0, empty KV caches, `use_cache_branch` false, `num_logits_to_keep` 0 (all). Ids and
+ * token types 0, empty KV caches, `use_cache_branch` false and true by turns, `num_logits_to_keep` 0 (all). Ids and
  * images of one sample are repeated where the model fixes a batch. Arrays that the graph does not
  * declare (labels) are dropped. Throws {@link UnsupportedError} naming the first input that cannot be
  * made, or whose fixed dims the sample does not fit, {@link UsageError} for an id beyond its table.
@@ -171,9 +171,10 @@ function makeAbsent(input: FeedInput, context: MakeContext): TensorValue {
     }
     return emptyCache(input, extent.batch, hints);
   }
-  if (role === 'cache-switch' || role === 'all-logits') {
-    return filledValue(dataType, [...concreteDims(input)], 0);
+  if (role === 'cache-switch') {
+    return filledValue(dataType, concreteDims(input), usesCache(context) ? 1 : 0);
   }
+  if (role === 'all-logits') return filledValue(dataType, concreteDims(input), 0);
   const length = role === 'encoder-mask' ? extent.encoderLength : extent.length;
   if (role === undefined || length === undefined) throw unfed(input, context);
   const isMask = role === 'mask' || role === 'encoder-mask';
@@ -188,8 +189,19 @@ function makeAbsent(input: FeedInput, context: MakeContext): TensorValue {
 }
 
 /**
+ * Says whether the branch with a cache is run: with one that the sample brings, else by every other sample, so
+ * that both branches are seen. With an empty cache it computes what the other one does.
+ */
+function usesCache({ extent, inputs, sample }: MakeContext): boolean {
+  const lacksEncoder = inputs.some(
+    (input) => holdsEncoder(input) && !sample.values.has(input.name),
+  );
+  return !lacksEncoder && (extent.past > 0 || sample.index % 2 === 1);
+}
+
+/**
  * Says whether an absent cache would be read for what an encoder left in it. Exports of both branches
- * read it only where `use_cache_branch` is true, and that is made false.
+ * read it only where `use_cache_branch` is true, and there that is made false.
  */
 function isReadUnfilled(input: FeedInput, { inputs, sample }: MakeContext): boolean {
   if (!holdsEncoder(input)) return false;

@@ -1,4 +1,5 @@
-import { intAttribute, subgraphs } from '../ir/attributes.ts';
+import { allNodes } from '../ir/all-nodes.ts';
+import { intAttribute } from '../ir/attributes.ts';
 import { DATA_TYPES, type DataType, isFloatDataType, isKnownDataType } from '../ir/data-type.ts';
 import type { Graph, Model, Node, ValueInfo } from '../ir/model.ts';
 import { elementCount, type Tensor } from '../ir/tensor.ts';
@@ -69,13 +70,6 @@ export function inspectModel(model: Model): ModelSummary {
     forecasts: forecastSizes(model, found.linears, totals),
     declined: declined.map(({ node, reason }) => ({ node, reason })),
   };
-}
-
-function* allNodes(graph: Graph): Generator<Node> {
-  for (const node of graph.nodes) {
-    yield node;
-    for (const inner of subgraphs(node)) yield* allNodes(inner);
-  }
 }
 
 function* initializersOf(graph: Graph, nodes: readonly Node[]): Generator<Tensor> {

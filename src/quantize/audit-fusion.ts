@@ -1,5 +1,5 @@
-import { subgraphs } from '../ir/attributes.ts';
-import type { Graph, Model, Node } from '../ir/model.ts';
+import { allNodes } from '../ir/all-nodes.ts';
+import type { Model, Node } from '../ir/model.ts';
 import { integerLayers, type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
 import type { LinearForm, PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
 
@@ -34,20 +34,7 @@ export interface FusionAudit {
   /** Fused layers by kernel. */
   readonly kernels: Readonly<Record<string, number>>;
   readonly unfused: readonly UnfusedLayer[];
-  /** Layers that an earlier audit of the same model found unfused, and that are written otherwise since. */
-  readonly takenBack: readonly TakenBackLayer[];
 }
-
-/** A layer that did not fuse in the form that the recipe asks for, and what it is now. */
-interface TakenBackLayer {
-  readonly layer: string;
-  /** `w8a16` or `float`. */
-  readonly scheme: string;
-  readonly reason: string;
-}
-
-/** Begins the reason of a layer that was taken back because it did not fuse. */
-export const NOT_FUSED = 'did not fuse';
 
 /**
  * Returns which quantized layers of `plan` became integer kernels in `optimized`, the model as
@@ -75,19 +62,7 @@ export function auditFusion(
       kernels[node.opType] = (kernels[node.opType] ?? 0) + 1;
     } else unfused.push(describeUnfused(layer, node));
   }
-  const takenBack = plan.layers.flatMap(({ name, scheme, reason }) =>
-    reason?.startsWith(NOT_FUSED) === true ? [{ layer: name, scheme, reason }] : [],
-  );
-  const fused = planned.length - unfused.length;
-  return { planned: planned.length, fused, kernels, unfused, takenBack };
-}
-
-/** Nodes of a graph and of its bodies. */
-function* allNodes(graph: Graph): Generator<Node> {
-  for (const node of graph.nodes) {
-    yield node;
-    for (const body of subgraphs(node)) yield* allNodes(body);
-  }
+  return { planned: planned.length, fused: planned.length - unfused.length, kernels, unfused };
 }
 
 function describeUnfused(layer: PlannedLayer, node: Node | undefined): UnfusedLayer {

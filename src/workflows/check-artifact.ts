@@ -18,6 +18,7 @@ import type { Feeds } from '../runners/runner.ts';
 import { openModel } from '../storage/model-file.ts';
 import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
 import { auditFile } from './audit-file.ts';
+import { type BranchWatch, watchBranches } from './branches-taken.ts';
 import { runnableFile, saveFloat32Twin } from './float32-twin.ts';
 import { measureScenarios, type ScenarioTimes } from './measure-scenarios.ts';
 import type { ModelOnDisk } from './model-identity.ts';
@@ -68,6 +69,7 @@ export async function checkArtifact(
       : { latency: [], kernelTimes: null };
     const fusion = await auditArtifact(check);
     const { saturation, warning } = await scanPairs(check.artifact.model);
+    const warnings = [...sides.branches.oneSided(), ...(warning === undefined ? [] : [warning])];
     const fallbackNodes = await findFallback(check, sides.artifact(first).feeds);
     const sizes = compareSizes(
       { files: check.source.files, parameters: sides.parameters, peakMemoryBytes: memory.source },
@@ -86,7 +88,7 @@ export async function checkArtifact(
         sizes,
         fusion,
         saturation,
-        warnings: warning === undefined ? [] : [warning],
+        warnings,
         fallbackNodes,
         notVerified: check.notVerified,
       },
@@ -99,6 +101,7 @@ export async function checkArtifact(
 
 interface Sides {
   readonly parameters: number;
+  readonly branches: BranchWatch;
   source(sample: Sample): { readonly feeds: Feeds };
   artifact(sample: Sample): { readonly feeds: Feeds };
 }
@@ -109,9 +112,15 @@ async function openSides({ source, artifact }: ArtifactCheck): Promise<Sides> {
     source: feedInputs(source.model.graph),
     artifact: feedInputs(artifact.model.graph),
   };
+  const branches = watchBranches(source.model);
   return {
     parameters: countParameters(source.model),
-    source: (sample) => ({ feeds: makeFeeds(inputs.source, sample, hints) }),
+    branches,
+    source: (sample) => {
+      const feeds = makeFeeds(inputs.source, sample, hints);
+      branches.see(feeds);
+      return { feeds };
+    },
     artifact: (sample) => ({ feeds: makeFeeds(inputs.artifact, sample, hints) }),
   };
 }

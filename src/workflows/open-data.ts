@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import { openDataset } from '../calibrate/dataset.ts';
 import type { FeedHints } from '../calibrate/feed-input.ts';
 import type { Dataset } from '../calibrate/sample.ts';
+import { allNodes } from '../ir/all-nodes.ts';
 import { intAttribute } from '../ir/attributes.ts';
 import type { Model } from '../ir/model.ts';
 import { exists } from '../storage/staging-folder.ts';
@@ -40,7 +41,9 @@ async function findBeside({ folder }: ModelOnDisk, name: string): Promise<string
 
 /** Returns KV sizes that only attributes tell: those of the first GroupQueryAttention node. */
 export function feedHints(model: Model): FeedHints {
-  const attention = model.graph.nodes.find(({ opType }) => opType === 'GroupQueryAttention');
+  const attention = [...allNodes(model.graph)].find(
+    ({ opType }) => opType === 'GroupQueryAttention',
+  );
   const kvHeads = attention && intAttribute(attention, 'kv_num_heads');
   const heads = attention && intAttribute(attention, 'num_heads');
   if (attention === undefined || kvHeads === undefined || heads === undefined) return {};

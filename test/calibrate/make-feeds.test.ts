@@ -102,6 +102,22 @@ describe('feeds of a decoder', () => {
     expect(made(input('token_type_ids', 'int64', ['b', 's'])).data).toEqual(new BigInt64Array(3));
   });
 
+  it('run the branches of a merged export by turns, and the one with a cache when there is one', () => {
+    const past = input('past_key_values.0.key', 'float32', ['b', 2, 'past', 4]);
+    const inputs = [IDS, past, input('use_cache_branch', 'bool', [1])];
+    const cache: TensorValue = {
+      dataType: 'float32',
+      dims: [1, 2, 3, 4],
+      data: new Float32Array(24),
+    };
+    const chosen = (index: number, others: readonly (readonly [string, TensorValue])[] = []) => {
+      const values = new Map<string, TensorValue>([...TEXT.values, ...others]);
+      return makeFeeds(inputs, { index, values }).get('use_cache_branch')?.data[0];
+    };
+    expect([0, 1, 2, 3].map((index) => chosen(index))).toEqual([0, 1, 0, 1]);
+    expect(chosen(0, [[past.name, cache]])).toBe(1);
+  });
+
   it('refuse an input that no rule makes, naming it', () => {
     expect(() => made(input('encoder_hidden_states', 'float16', ['b', 's', 64]))).toThrow(
       UnsupportedError,
