@@ -1,15 +1,17 @@
 import type { Model } from '../ir/model.ts';
+import { openBodies } from '../passes/open-bodies.ts';
 import { floatConstantBytes, mainConstants } from './float-constants.ts';
 import type { PlannedEmbedding, PlannedLayer, PlannedTotals } from './quantization-plan.ts';
 
-/** Returns sizes over all constants of the main graph and the bodies that were opened; tensors with one source key count once. */
+/** Returns sizes over all constants, those in bodies too; tensors with one source key count once. */
 export function planTotals(
   model: Model,
   layers: readonly PlannedLayer[],
   embeddings: readonly PlannedEmbedding[],
 ): PlannedTotals {
+  const opened = openBodies(model).model;
   const bytesBefore = sum(
-    [...mainConstants(model).values()].map(({ source }) => source.byteLength),
+    [...mainConstants(opened).values()].map(({ source }) => source.byteLength),
   );
   const ofLayers = layers.map(({ weight, scheme }) => [weight, scheme] as const);
   const linear = unique(ofLayers);
@@ -32,7 +34,7 @@ export function planTotals(
     linearBytesBefore: sum(linear.map((entry) => entry.before)),
     linearBytesAfter: sum(linear.map((entry) => entry.after)),
     quantizedShare: bytesBefore === 0 ? 0 : before / bytesBefore,
-    floatBytes: floatConstantBytes(model, new Set(quantizedNames)),
+    floatBytes: floatConstantBytes(opened, new Set(quantizedNames)),
     layers: {
       w8a8: layersOf('w8a8'),
       'w8a8-dynamic': layersOf('w8a8-dynamic'),

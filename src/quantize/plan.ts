@@ -125,7 +125,8 @@ function saying(choice: SelectedScheme, borrowed: BorrowedRange | undefined): Se
 }
 
 function requireRanges(drafts: readonly LayerDraft[], ranges: ActivationRanges): void {
-  const wanting = drafts.filter(({ choice }) => choice.scheme === 'w8a8');
+  // What a Loop computes is never calibrated, so its layers do not count.
+  const wanting = drafts.filter(({ choice, isReached }) => choice.scheme === 'w8a8' && isReached);
   if (wanting.length === 0 || wanting.some(({ layer }) => ranges.has(layer.input))) return;
   throw new UsageError(
     `plan: no calibrated range for any of ${wanting.length} W8A8 layers ` +

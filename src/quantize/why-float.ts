@@ -1,6 +1,7 @@
 /** What stays float and why, in words: for errors and warnings. */
 import type { Model } from '../ir/model.ts';
-import { findLinears } from '../passes/find-linears.ts';
+import { findOpenedLinears } from '../passes/find-linears.ts';
+import { openBodies } from '../passes/open-bodies.ts';
 import { defaultScheme, isIntegerScheme } from '../recipe/recipe.ts';
 import { planTotals } from './plan-totals.ts';
 import type { PlannedTotals, QuantizationPlan } from './quantization-plan.ts';
@@ -37,7 +38,8 @@ export function whyNoIntegers({ recipe, layers, totals }: QuantizationPlan): str
 /** Returns what a model has in place of products that can be quantized. */
 export function whyNoLinears(model: Model): string {
   const declined: Obstacle[] = [];
-  findLinears(model, { decline: (found) => declined.push(found) });
+  const opened = openBodies(model);
+  findOpenedLinears(opened, opened.model, { decline: (found) => declined.push(found) });
   return inWords(declined, planTotals(model, [], []));
 }
 

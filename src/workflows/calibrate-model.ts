@@ -67,13 +67,9 @@ export async function calibrateSource(
   const values = [...new Set(linears.map(({ input }) => input))];
   // A Conv reads [batch, channels, height, width]: its last axis is no channel.
   const products = linears.filter(({ node }) => node.opType !== 'Conv');
-  if (values.length === 0) {
-    const found =
-      hidden.length === 0
-        ? 'no linear layer was found'
-        : `all linear layers lie in bodies of Loop and Scan, which are not observed (${describeBodyCounts(hidden)})`;
+  if (all.length === 0) {
     throw new UnsupportedError(
-      `${source.path}: ${found}, so there is nothing to calibrate (got ${whyNoLinears(twin)}). ` +
+      `${source.path}: no linear layer was found, so there is nothing to calibrate (got ${whyNoLinears(twin)}). ` +
         'See "autoglm inspect".',
     );
   }

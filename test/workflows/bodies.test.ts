@@ -90,6 +90,19 @@ describe('Layers in the body of a Loop', () => {
     expect(renderQuantization(result)).toContain('no calibrated range for state');
   });
 
+  it.each([
+    ['w8a8', 'w8a16'],
+    ['w8a8-dynamic', 'w8a8-dynamic'],
+    ['w8a16', 'w8a16'],
+    ['w4a16-g32', 'w8a16'],
+  ] as const)('are quantized by %s where there is no other layer.', async (recipe, scheme) => {
+    const files = await writeSmall(looped('Tanh'), samples);
+    const output = join(files.folder, 'out');
+    const { plan, fusion } = await quantize({ ...files, output, recipe }, listeningReporter());
+    expect(plan.layers).toMatchObject([{ scheme }]);
+    expect(fusion).toMatchObject({ planned: 1, fused: 1 });
+  });
+
   it('have INT8 weights where 4 bits would want to know what they multiply.', async () => {
     const files = await writeSmall(looped(), samples);
     const output = join(files.folder, 'out');

@@ -27,12 +27,13 @@ export function hasIntegerActivations({ scheme }: SearchGroup): boolean {
   return isIntegerScheme(scheme);
 }
 
-/** Returns the quantized layers of a plan for `model` by the value that they read, in plan order. */
+/** Returns the quantized layers of a plan in the main graph of `model` by the value that they read, in plan order. */
 export function findSearchGroups(model: Model, plan: QuantizationPlan): readonly SearchGroup[] {
   const inputs = new Map(findLinears(model).map(({ name, input }) => [name, input]));
   const byInput = new Map<string, PlannedLayer[]>();
   for (const layer of plan.layers) {
-    if (layer.scheme === 'float') continue;
+    // A switch in a body would have to reach it; layers there keep the plan's scheme.
+    if (layer.scheme === 'float' || layer.body !== undefined) continue;
     const key = `${layer.scheme} ${inputs.get(layer.name)}`;
     const known = byInput.get(key);
     if (known === undefined) byInput.set(key, [layer]);
