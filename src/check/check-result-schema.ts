@@ -174,6 +174,9 @@ const fusion = z.strictObject({
       reason: z.string(),
     }),
   ),
+  takenBack: z
+    .array(z.strictObject({ layer: z.string(), scheme: z.string(), reason: z.string() }))
+    .default([]),
 });
 
 /** Schema of {@link Saturation}, in checks and manifests. */

@@ -143,6 +143,13 @@ function placementWarnings({ fusion, fallbackNodes, device }: CheckMeasurements)
         `${fusion.unfused.map(({ layer }) => layer).join(', ')}.`,
     );
   }
+  if (fusion !== null && fusion.takenBack.length > 0) {
+    const [first] = fusion.takenBack;
+    warnings.push(
+      `fusion: ${fusion.takenBack.length} layers did not fuse as the recipe has them and are weight-only or float ` +
+        `instead (${first?.layer}: ${first?.reason}).`,
+    );
+  }
   if (fallbackNodes.length > 0) {
     warnings.push(`device: ${fallbackNodes.length} nodes ran elsewhere than on ${device.id}.`);
   }

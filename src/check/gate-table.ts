@@ -4,7 +4,10 @@ import type { CheckResult, Interval, OutputSimilarity } from './check-result.ts'
 import { EQUAL_DB, judgedCosine, judgedSqnr } from './row-similarity.ts';
 
 /** The parts of a check that gates look at. */
-export type GateInput = Pick<CheckResult, 'accuracy' | 'latency' | 'sizes' | 'saturation'>;
+export type GateInput = Pick<
+  CheckResult,
+  'accuracy' | 'latency' | 'sizes' | 'fusion' | 'saturation'
+>;
 
 /** What a gate found. */
 export interface GateMeasurement {
@@ -163,6 +166,25 @@ export const GATE_TABLE = {
           limit > 1 && unsure !== undefined
             ? `but ${unsure.scenario} shows no measurable difference`
             : undefined,
+      };
+    },
+  },
+  minFused: {
+    limit: share,
+    about: 'Share of planned layers that run as the integer kernels they were planned as: 95%.',
+    what: 'the share of planned layers that fused',
+    format: inPercent,
+    measure({ fusion }) {
+      if (fusion === null) return 'no plan is known, or the model ran elsewhere than on the CPU';
+      const { planned, unfused, takenBack } = fusion;
+      const left = takenBack.filter(({ scheme }) => scheme === 'float').length;
+      const astray = new Set([...unfused, ...takenBack].map(({ layer }) => layer));
+      const total = planned + left;
+      if (total === 0) return 'no layer was planned as integers';
+      const [first] = [...unfused, ...takenBack];
+      return {
+        value: (total - astray.size) / total,
+        detail: first && `${first.layer}: ${first.reason}`,
       };
     },
   },

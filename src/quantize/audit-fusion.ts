@@ -34,7 +34,20 @@ export interface FusionAudit {
   /** Fused layers by kernel. */
   readonly kernels: Readonly<Record<string, number>>;
   readonly unfused: readonly UnfusedLayer[];
+  /** Layers that an earlier audit of the same model found unfused, and that are written otherwise since. */
+  readonly takenBack: readonly TakenBackLayer[];
 }
+
+/** A layer that did not fuse in the form that the recipe asks for, and what it is now. */
+interface TakenBackLayer {
+  readonly layer: string;
+  /** `w8a16` or `float`. */
+  readonly scheme: string;
+  readonly reason: string;
+}
+
+/** Begins the reason of a layer that was taken back because it did not fuse. */
+export const NOT_FUSED = 'did not fuse';
 
 /**
  * Returns which quantized layers of `plan` became integer kernels in `optimized`, the model as
@@ -62,7 +75,11 @@ export function auditFusion(
       kernels[node.opType] = (kernels[node.opType] ?? 0) + 1;
     } else unfused.push(describeUnfused(layer, node));
   }
-  return { planned: planned.length, fused: planned.length - unfused.length, kernels, unfused };
+  const takenBack = plan.layers.flatMap(({ name, scheme, reason }) =>
+    reason?.startsWith(NOT_FUSED) === true ? [{ layer: name, scheme, reason }] : [],
+  );
+  const fused = planned.length - unfused.length;
+  return { planned: planned.length, fused, kernels, unfused, takenBack };
 }
 
 function describeUnfused(layer: PlannedLayer, node: Node | undefined): UnfusedLayer {

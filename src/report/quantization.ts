@@ -21,6 +21,9 @@ export function renderQuantization(result: QuantizeOutcome): string {
       [
         `Fused        ${fusion.fused} of ${fusion.planned} quantized layers (${kernels.join(', ')})`,
         ...fusion.unfused.map(({ layer, reason }) => `  not fused  ${layer}: ${reason}`),
+        ...fusion.takenBack.map(
+          ({ layer, scheme, reason }) => `  ${scheme.padEnd(9)}  ${layer}: ${reason}`,
+        ),
         ...pairLines(saturation),
       ].join('\n'),
     );

@@ -4,7 +4,6 @@ import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import { UnsupportedError, UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
 import { createWeightKernel } from '../numerics/weight-kernel.ts';
-import { applyQuantization } from '../quantize/apply.ts';
 import type { FusionAudit } from '../quantize/audit-fusion.ts';
 import {
   integerLayers,
@@ -17,18 +16,14 @@ import { quantizationFile, serializeQuantizationFile } from '../quantize/quantiz
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import type { Saturation } from '../quantize/saturation.ts';
 import { SEARCH_NAME, type SearchFile } from '../quantize/search/search-file.ts';
-import type { ReadInputMoments } from '../quantize/weights/input-moments.ts';
 import { whyNoIntegers } from '../quantize/why-float.ts';
 import { builtInRecipe, parseRecipe } from '../recipe/load.ts';
 import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
 import { requireOnnxruntime } from '../runners/onnxruntime-package.ts';
-import { openModel, saveModel } from '../storage/model-file.ts';
+import { openModel } from '../storage/model-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
-import { createWeightWorkerPool } from '../workers/weight-worker-pool.ts';
-import { auditFile } from './audit-file.ts';
 import { collectMoments } from './collect-moments.ts';
 import { withExactScales } from './exact-scales.ts';
-import { requireLoadable } from './load-artifact.ts';
 import { type Manifest, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
 import type { DataChoice } from './open-data.ts';
@@ -38,6 +33,7 @@ import type { Reporter } from './progress.ts';
 import { scanPairs } from './scan-pairs.ts';
 import { type SearchRequest, searchPlan } from './search-plan.ts';
 import { verifySmoothing } from './verify-smoothing.ts';
+import { fusionWarnings, writeQuantized } from './write-quantized.ts';
 
 /** Names of what {@link quantizeInto} writes besides companions and external data. */
 export const QUANTIZED_FILES = {
@@ -112,24 +108,22 @@ export async function quantizeInto(
   const { source, recipe, choice } = request;
   const { plan: chosen, ranges, search } = await planWithin(request, reporter);
   const isFloat16 = recipe.activations.dtype === 'float16';
-  const planned = isFloat16
+  const exact = isFloat16
     ? await withExactScales(source.model, chosen, createWeightKernel(), reporter)
     : chosen;
-  for (const note of [...source.notes, smoothingNote(planned)]) {
+  for (const note of [...source.notes, smoothingNote(exact)]) {
     if (note !== undefined) reporter.note(note);
   }
-  if (planned.smoothing !== undefined) await verifySmoothing(source, planned.smoothing, choice);
+  if (exact.smoothing !== undefined) await verifySmoothing(source, exact.smoothing, choice);
   const path = join(folder, QUANTIZED_FILES.model);
   const lowering = isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING;
-  requireIntegers(planned, lowering);
-  const moments = await collectMoments({ source, plan: planned, lowering, choice }, reporter);
-  const { plan } = moments;
-  try {
-    await saveQuantized(source.model, plan, path, { lowering, moments: moments.read, reporter });
-  } finally {
-    await moments.close();
-  }
-  await requireLoadable(path);
+  requireIntegers(exact, lowering);
+  const moments = await collectMoments({ source, plan: exact, lowering, choice }, reporter);
+  const { plan, fusion } = await writeQuantized(
+    path,
+    { source: source.model, plan: moments.plan, lowering, moments: moments.read },
+    reporter,
+  ).finally(moments.close);
   const companions = await copyCompanions(source, folder);
   await writeFileAtomic(
     join(folder, QUANTIZED_FILES.plan),
@@ -138,10 +132,9 @@ export async function quantizeInto(
   if (search !== undefined) {
     await writeFileAtomic(join(folder, SEARCH_NAME), `${JSON.stringify(search, undefined, 2)}\n`);
   }
-  const fusion = isFloat16 ? null : await auditFile(path, plan);
   for (const rule of plan.unmatchedRules)
     reporter.warn(`recipe ${recipe.name}: ${rule} matched no layer.`);
-  const warnings = planWarnings(plan);
+  const warnings = [...planWarnings(plan), ...fusionWarnings({ plan, fusion })];
   const written = await openModel(path);
   const saturation = isFloat16 ? null : await warnOfPairs(written, reporter);
   const manifest = await writeManifest(
@@ -188,15 +181,27 @@ async function warnOfPairs(written: Model, reporter: Reporter): Promise<Saturati
   return saturation;
 }
 
-/** Throws UnsupportedError when float16 activations, which are for TensorRT, leave every layer float. */
+/**
+ * Throws UnsupportedError when float16 activations, which are for TensorRT, leave every layer float, or
+ * when the model has none: they are kept as they are, not made.
+ */
 export function requireIntegers(plan: QuantizationPlan, lowering: Lowering): void {
-  if (lowering.weightOnly !== 'float' || integerLayers(plan, lowering).length > 0) return;
-  const obstacles = whyNoIntegers(plan);
+  if (lowering.weightOnly !== 'float') return;
+  const layers = integerLayers(plan, lowering);
+  if (layers.length === 0) {
+    const obstacles = whyNoIntegers(plan);
+    throw new UnsupportedError(
+      `recipe ${plan.recipe.name}: float16 activations are for TensorRT, where weight-only layers stay ` +
+        (obstacles === undefined
+          ? 'float (got no layer with INT8 activations). Use float32 activations, or recipe w8a8.'
+          : `float (got no layer with INT8 activations: ${obstacles}). Use float32 activations.`),
+    );
+  }
+  if (layers.some(({ weight }) => weight.dataType === 'float16')) return;
   throw new UnsupportedError(
-    `recipe ${plan.recipe.name}: float16 activations are for TensorRT, where weight-only layers stay ` +
-      (obstacles === undefined
-        ? 'float (got no layer with INT8 activations). Use float32 activations, or recipe w8a8.'
-        : `float (got no layer with INT8 activations: ${obstacles}). Use float32 activations.`),
+    `recipe ${plan.recipe.name}: float16 activations are kept, not made (got ${layers[0]!.weight.dataType} ` +
+      `weights in all ${layers.length} layers with INT8 activations, expected a float16 model). ` +
+      'Export the model in float16, or use float32 activations.',
   );
 }
 
@@ -210,39 +215,6 @@ async function planWithin(
   const { plan } = planned;
   const found = await searchPlan({ source: request.source, plan }, request.search, reporter);
   return { ...planned, ...found };
-}
-
-async function saveQuantized(
-  source: Model,
-  plan: QuantizationPlan,
-  path: string,
-  options: {
-    readonly lowering: Lowering;
-    readonly moments: ReadInputMoments | undefined;
-    readonly reporter: Reporter;
-  },
-): Promise<void> {
-  const { lowering, moments, reporter } = options;
-  const total = plan.totals.bytesAfter;
-  let reported = 0;
-  const workers = createWeightWorkerPool();
-  try {
-    const model = applyQuantization(source, plan, {
-      lowering,
-      kernel: workers,
-      ...(moments !== undefined && { moments }),
-    });
-    await saveModel(model, path, {
-      onBytes: (written) => {
-        // The graph itself comes after the weights that `total` counts.
-        if (reported === total) return;
-        reported = Math.min(written, total);
-        reporter.progress({ task: 'write', done: reported, total, unit: 'bytes' });
-      },
-    });
-  } finally {
-    await workers.close();
-  }
 }
 
 /** Writes `quantization.json` alone: the plan of a recipe with the ranges of a calibration. */

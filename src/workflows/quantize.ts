@@ -59,6 +59,7 @@ export async function quantize(
     activations: options.activations,
   });
   if (options.dryRun === true) {
+    requireQuantizable(source.model, recipe, false);
     if (isSearch) reporter.note('A dry run does not search: this is the plan that it starts from.');
     return planOnly(source, recipe, options.calibration);
   }
@@ -112,7 +113,9 @@ async function quantizeConfig(
   };
   if (options.dryRun === true) {
     const recipe = await loadRecipe(chosen.quantize.recipe, chosen.quantize);
-    return planOnly(await openModelOnDisk(chosen.model), recipe, options.calibration);
+    const source = await openModelOnDisk(chosen.model);
+    requireQuantizable(source.model, recipe, false);
+    return planOnly(source, recipe, options.calibration);
   }
   refuseWithConfig('--calibration', options.calibration, config);
   const { force = false } = options;
@@ -124,13 +127,15 @@ async function readQuantized(folder: string): Promise<QuantizeOutcome> {
   const path = join(folder, QUANTIZED_FILES.plan);
   const { plan } = parseQuantizationFile(await readFile(path, 'utf8'), path);
   const search = await searchBeside(folder);
+  const manifest = await readManifest(folder);
   return {
     schema: 'autoglm.quantize/1',
     folder,
     plan,
-    warnings: planWarnings(plan),
-    manifest: await readManifest(folder),
+    manifest,
     ...(search !== undefined && { search }),
+    // Notes on rules are among what is printed of the plan.
+    warnings: manifest.notes.slice(plan.unmatchedRules.length),
   };
 }
 

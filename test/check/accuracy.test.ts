@@ -147,7 +147,13 @@ describe('compareAccuracy of language models in onnxruntime', () => {
     };
     const judge = async (artifact: Model): Promise<readonly string[]> => {
       const accuracy = await compare(languageModel(), artifact, texts(4));
-      return evaluateGates(gates, { accuracy, latency: [], sizes: NO_SIZES, saturation: null })
+      return evaluateGates(gates, {
+        accuracy,
+        latency: [],
+        sizes: NO_SIZES,
+        saturation: null,
+        fusion: null,
+      })
         .filter(({ passed }) => !passed)
         .map(({ gate }) => gate);
     };
@@ -237,7 +243,7 @@ describe('compareAccuracy of classifiers in onnxruntime', () => {
     expect(accuracy.classification?.klNats).toBeNull();
     const results = evaluateGates(
       { minCosine: 0.9, maxKl: 1 },
-      { accuracy, latency: [], sizes: NO_SIZES, saturation: null },
+      { accuracy, latency: [], sizes: NO_SIZES, saturation: null, fusion: null },
     );
     expect(results.map(({ passed, measured }) => [passed, measured])).toEqual([
       [false, 'not measured'],

@@ -9,6 +9,7 @@ const NOTHING: GateInput = {
   latency: [],
   sizes: { ...SAMPLE_CHECK.sizes, peakMemoryRatio: null },
   saturation: null,
+  fusion: null,
 };
 
 /** What the sample check measured, each limit just met. */
@@ -24,6 +25,7 @@ const MET = {
   minRowCosine: 0.997213,
   minRowSqnr: 22.51,
   minSpeedup: 2.7097,
+  minFused: 11 / 12,
   maxSizeRatio: 0.53,
   maxPeakMemoryRatio: 0.9167,
   // 6 of 98,304 pairs.
@@ -42,6 +44,7 @@ const MISSED = {
   minRowCosine: 0.99722,
   minRowSqnr: 22.52,
   minSpeedup: 2.71,
+  minFused: '91.7%',
   maxSizeRatio: 0.52,
   maxPeakMemoryRatio: 0.91,
   maxUnsafePairs: '0.006%',
@@ -70,6 +73,26 @@ describe('evaluateGates', () => {
     );
     expect(results[0]?.text).toBe(
       'maxTop1Drop: the loss of top-1 was not measured, no held-out data were run (expected <= 0.14pt).',
+    );
+  });
+
+  it('counts layers that were taken back because they did not fuse as not fused', () => {
+    const fusion = {
+      // Of ten layers one became float, one weight-only, and one fuses in no form.
+      planned: 9,
+      fused: 8,
+      kernels: { MatMulIntegerToFloat: 7, MatMulNBits: 1 },
+      unfused: SAMPLE_CHECK.fusion!.unfused,
+      takenBack: [
+        { layer: 'up', scheme: 'w8a16', reason: 'did not fuse (ran as Gemm)' },
+        { layer: 'gate', scheme: 'float', reason: 'did not fuse (ran as Gemm)' },
+      ],
+    };
+    const [result] = evaluateGates({ minFused: 0.95 }, { ...NOTHING, fusion });
+    expect(result).toMatchObject({ passed: false, value: 0.7 });
+    expect(result?.text).toBe(
+      'minFused: the share of planned layers that fused is 70% (expected >= 95%, ' +
+        'model.layers.0.mlp.down_proj: ran as a float MatMul: the weight is widened in every run).',
     );
   });
 
@@ -191,7 +214,7 @@ describe('parseGates', () => {
     expect(() => parseGates(['maxDrop=1'])).toThrow(
       '--gate maxDrop=1: is no gate (got "maxDrop", expected <name>=<limit> with one of maxTop1Drop, ' +
         'maxPerplexityRatio, maxKl, maxKlP999, minAgreement, minCosine, minSqnr, minRowCosine, minRowSqnr, ' +
-        'minSpeedup, maxSizeRatio, maxPeakMemoryRatio, maxUnsafePairs).',
+        'minSpeedup, minFused, maxSizeRatio, maxPeakMemoryRatio, maxUnsafePairs).',
     );
   });
 

@@ -76,6 +76,7 @@ describe('applyQuantization, every spelling of a linear layer', () => {
         fused: 1,
         kernels: { [spec.form]: 1 },
         unfused: [],
+        takenBack: [],
       });
       const float = await runModel(source, [feed(spec)]);
       // |error| <= sum over K of |w| stepX/2 + |x| stepW/2 + stepX stepW/4, all of |w|, |x| <= 1.

@@ -145,6 +145,7 @@ export const SAMPLE_CHECK: CheckResult = {
         reason: 'ran as a float MatMul: the weight is widened in every run',
       },
     ],
+    takenBack: [],
   },
   saturation: {
     products: 12,

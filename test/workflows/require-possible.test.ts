@@ -76,6 +76,21 @@ describe('quantize refuses before the first sample', () => {
     await expectEarly(place, refused, UnsupportedError, message);
   });
 
+  it.each([false, true])('float16 activations of a float32 model, dry run: %s', async (dryRun) => {
+    const place = await workplace(MLP);
+    const { request, output, reporter } = place;
+    const recipe = join(place.folder, 'all.yaml');
+    writeFileSync(recipe, '{ name: all, head: w8a8 }');
+    const options = { ...request, output, recipe, activations: 'float16', dryRun } as const;
+    const refused = quantize(options, reporter);
+    await expectEarly(
+      place,
+      refused,
+      UnsupportedError,
+      /float16 activations are kept.*got float32/,
+    );
+  });
+
   it('smoothing that a recipe demands of a model without a place for it', async () => {
     const place = await workplace(MLP);
     const { request, output, reporter, folder } = place;

@@ -36,11 +36,19 @@ beforeAll(async () => {
   await saveModel(await sabotage(model), join(folder, 'model.onnx'));
   source = await openModelOnDisk(join(folder, 'model.onnx'));
   const recipe = await loadRecipe(join(repository, 'test/workflows/every-layer.yaml'));
-  const calibration: CalibrationFile = await calibrateSource({ source, choice }, reporter().it);
-  plan = (await planModel({ source, recipe, calibration })).plan;
+  const calibration = await calibrateSource({ source, choice }, reporter().it);
+  plan = (await planModel({ source, recipe, calibration: withoutRows(calibration) })).plan;
 }, 120_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** The rows that calibration keeps would tell the planner at once, and leave nothing to be searched. */
+function withoutRows(calibration: CalibrationFile): CalibrationFile {
+  const tensors = [...calibration.tensors].map(
+    ([name, { rows: _, ...statistics }]) => [name, statistics] as const,
+  );
+  return { ...calibration, tensors: new Map(tensors) };
+}
 
 /**
  * Makes one channel between `up` and `down` of a block 256 times as large and takes it back in the

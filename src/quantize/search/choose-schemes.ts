@@ -9,7 +9,7 @@ import type { GroupChoice, SearchGroup } from './search-group.ts';
 const REASON = 'search';
 
 /** Input features that share a scale in layers that fell back. */
-const BLOCK_SIZE = 32;
+export const WEIGHT_BLOCK_SIZE = 32;
 
 /** What a layer falls back to, and why. */
 export interface Fallback {
@@ -27,11 +27,15 @@ export function chooseSchemes(
   groups: readonly SearchGroup[],
   choices: readonly GroupChoice[],
 ): QuantizationPlan {
+  const schemes = new Map(plan.layers.map(({ name, scheme }) => [name, scheme]));
   const fallbacks = new Map<string, Fallback>();
   groups.forEach((group, index) => {
     const choice = choices[index] ?? 'planned';
     if (choice === 'planned') return;
-    for (const name of group.layers) fallbacks.set(name, { choice, reason: REASON });
+    for (const name of group.layers) {
+      const isThere = choice === 'weight-only' && !isIntegerScheme(schemes.get(name) ?? 'float');
+      if (!isThere) fallbacks.set(name, { choice, reason: REASON });
+    }
   });
   return takeBack(model, plan, fallbacks);
 }
@@ -67,7 +71,7 @@ function neededSmoothing(
 }
 
 /** Constants with more than one quantized reader, which must agree about scales. */
-function sharedConstants({ layers, embeddings }: QuantizationPlan): ReadonlySet<string> {
+export function sharedConstants({ layers, embeddings }: QuantizationPlan): ReadonlySet<string> {
   const seen = new Set<string>();
   const shared = new Set<string>();
   for (const { initializer } of [
@@ -88,10 +92,9 @@ function withFallback(
 ): PlannedLayer {
   if (fallback === undefined) return layer;
   const { choice, reason } = fallback;
-  if (choice === 'weight-only' && !isIntegerScheme(layer.scheme)) return layer;
   const { activation: _, weight, ...rest } = { ...layer, reason };
   if (choice === 'weight-only') {
-    const inBlocks = layer.inFeatures % BLOCK_SIZE === 0 && !shared.has(weight.initializer);
+    const inBlocks = layer.inFeatures % WEIGHT_BLOCK_SIZE === 0 && !shared.has(weight.initializer);
     const chosen = inBlocks ? weightInBlocks(weight, layer) : weight;
     return { ...rest, weight: chosen, scheme: 'w8a16', form: 'MatMulNBits' };
   }
@@ -104,5 +107,9 @@ function weightInBlocks(
   { inFeatures, outFeatures }: PlannedLayer,
 ): PlannedLayer['weight'] {
   const count = inFeatures * outFeatures;
-  return { ...weight, bytesAfter: count + (4 * count) / BLOCK_SIZE, blockSize: BLOCK_SIZE };
+  return {
+    ...weight,
+    bytesAfter: count + (4 * count) / WEIGHT_BLOCK_SIZE,
+    blockSize: WEIGHT_BLOCK_SIZE,
+  };
 }
