@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { FormatError } from '../errors.ts';
+import type { FusionAudit } from '../quantize/audit-fusion.ts';
 import type { Saturation } from '../quantize/saturation.ts';
 import { CHECK_SCHEMA, type CheckResult } from './check-result.ts';
 
@@ -155,7 +156,8 @@ const modelSize = z.strictObject({
   peakMemoryBytes: count.nullable(),
 });
 
-const fusion = z.strictObject({
+/** Schema of {@link FusionAudit}, in checks and manifests. */
+export const FUSION_SCHEMA: z.ZodType<FusionAudit> = z.strictObject({
   planned: count,
   fused: count,
   kernels: z.record(z.string(), count),
@@ -215,7 +217,7 @@ export const CHECK_RESULT_SCHEMA: z.ZodType<CheckResult> = z.strictObject({
     ratio: z.number(),
     peakMemoryRatio: z.number().nullable(),
   }),
-  fusion: fusion.nullable(),
+  fusion: FUSION_SCHEMA.nullable(),
   saturation: addedLater(SATURATION_SCHEMA),
   fallbackNodes: z.array(
     z.strictObject({ node: z.string(), opType: z.string(), device: z.string() }),

@@ -1,8 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
-import { SATURATION_SCHEMA } from '../check/check-result-schema.ts';
+import { FUSION_SCHEMA, SATURATION_SCHEMA } from '../check/check-result-schema.ts';
 import { FormatError } from '../errors.ts';
+import type { FusionAudit } from '../quantize/audit-fusion.ts';
 import type { Saturation } from '../quantize/saturation.ts';
 import { hashFile } from '../storage/hash-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
@@ -42,6 +43,8 @@ const manifestSchema = z.strictObject({
   excluded: z.array(z.strictObject({ layer: z.string(), reason: z.string() })),
   /** Other lines a reader of the artifact should know: lint findings, unmatched rules. */
   notes: z.array(z.string()),
+  /** Which planned layers onnxruntime runs as integer kernels; absent where it did not look. */
+  fusion: FUSION_SCHEMA.optional(),
   /** Whether the integer products give the same sums on every CPU; absent where the target has none. */
   saturation: SATURATION_SCHEMA.optional(),
   /** Which runtime has read and run the artifact, and what was seen. */
@@ -62,6 +65,7 @@ export type ManifestDraft = Pick<Manifest, 'target' | 'artifact' | 'recipe' | 'l
   readonly verified: readonly Manifest['verified'][number][];
   readonly notVerified: readonly string[];
   readonly data?: { readonly path: string; readonly sha256: string } | undefined;
+  readonly fusion?: FusionAudit | undefined;
   readonly saturation?: Saturation;
 };
 
@@ -74,7 +78,8 @@ export async function writeManifest(
   draft: ManifestDraft,
   names: readonly string[],
 ): Promise<Manifest> {
-  const { source, data, excluded, notes, verified, notVerified, saturation, ...rest } = draft;
+  const { source, data, excluded, notes, verified, notVerified, fusion, saturation, ...rest } =
+    draft;
   const manifest: Manifest = {
     schema: 'autoglm.manifest/1',
     autoglm: VERSION,
@@ -83,6 +88,7 @@ export async function writeManifest(
     notes: [...notes],
     verified: [...verified],
     notVerified: [...notVerified],
+    ...(fusion !== undefined && { fusion }),
     ...(saturation !== undefined && { saturation }),
     source: { path: portable(folder, source.path), sha256: await source.sha256() },
     ...(data !== undefined && { data: { ...data, path: portable(folder, data.path) } }),

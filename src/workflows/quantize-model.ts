@@ -24,7 +24,7 @@ import { openModel } from '../storage/model-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { collectMoments } from './collect-moments.ts';
 import { withExactScales } from './exact-scales.ts';
-import { type Manifest, writeManifest } from './manifest.ts';
+import { type Manifest, type ManifestDraft, writeManifest } from './manifest.ts';
 import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
 import type { DataChoice } from './open-data.ts';
 import { type PlannedModel, planModel } from './plan-model.ts';
@@ -245,16 +245,20 @@ export function excludedLayers(
   });
 }
 
-function verification(fusion: FusionAudit | null): Pick<Manifest, 'verified' | 'notVerified'> {
+function verification(
+  audit: (FusionAudit & { readonly parts?: number }) | null,
+): Pick<ManifestDraft, 'verified' | 'notVerified' | 'fusion'> {
   const { version } = requireOnnxruntime();
   const runner = `onnxruntime ${version}`;
-  if (fusion === null) {
+  if (audit === null) {
     return {
       verified: [{ runner, device: 'cpu', seen: 'loads, with graph optimisation off' }],
       notVerified: ['tensorrt: float16 scales are for TensorRT, which was not run. Use export.'],
     };
   }
+  const { parts: _, ...fusion } = audit;
   return {
+    fusion,
     verified: [
       {
         runner,

@@ -133,6 +133,8 @@ async function readQuantized(folder: string): Promise<QuantizeOutcome> {
     folder,
     plan,
     manifest,
+    fusion: manifest.fusion ?? null,
+    saturation: manifest.saturation ?? null,
     ...(search !== undefined && { search }),
     // Notes on rules are among what is printed of the plan.
     warnings: manifest.notes.slice(plan.unmatchedRules.length),

@@ -14,6 +14,9 @@ describe('verbs without a model, in the repository root', () => {
     expect(stderr).toContain(`model: ${ROOT}fixtures/glm-nano/optimum/model.onnx\n`);
     expect(stdout).toContain(`Files in ${output}/quantize\n`);
     expect(stdout).toContain('  manifest.json\n');
+    // What a named model prints, too.
+    expect(stdout).toMatch(/^Fused {8}37 of 37 quantized layers /m);
+    expect(stdout).toMatch(/^INT8 pairs {3}worst 128 of 128/m);
   });
 
   it('export --target tensorrt goes on from there', async () => {
