@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 import type { Model } from '../ir/model.ts';
+import { writing } from '../storage/output-error.ts';
 import { makeTemporaryFolder } from '../storage/temporary-folder.ts';
 
 /**
@@ -24,5 +25,5 @@ export async function makeScratchFolder(model: Model): Promise<string> {
 }
 
 async function deviceOf(folder: string): Promise<number> {
-  return (await stat(folder)).dev;
+  return (await writing(folder, () => stat(folder))).dev;
 }

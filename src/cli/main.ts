@@ -74,9 +74,13 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** A reader that has seen enough (`| head`) is no failure. */
+/** A reader that has seen enough (`| head`) is no failure; a full disk is one, where it can be said. */
 function allowClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
+  if (error.code === 'EPIPE') return;
+  process.stderr.write(
+    `autoglm: output: cannot be written (${error.message}). Make room for it.\n`,
+  );
+  process.exit(EXIT_CODE.usage);
 }
 
 function usageError(error: CommanderError): UsageError {

@@ -1,8 +1,18 @@
-import { closeSync, existsSync, linkSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { type FileHandle, open, readdir, stat, unlink } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { OutputFile, OutputFolder } from '../formats/onnx/byte-source.ts';
 import { closeFile } from './file-source.ts';
+import { writing } from './output-error.ts';
 import { keepAtExit, removeAtExit } from './remove-at-exit.ts';
 
 /**
@@ -28,7 +38,7 @@ interface StagedFile {
  */
 export async function stageFolder(folder: string): Promise<StagedFolder> {
   // Not in the background, where it could bring back a folder that an exit has just removed.
-  mkdirSync(folder, { recursive: true });
+  await writing(folder, () => makeFolder(folder));
   const staged: StagedFile[] = [];
   const stage = async (name: string): Promise<string> => {
     await removeLeftovers(folder, name);
@@ -37,15 +47,16 @@ export async function stageFolder(folder: string): Promise<StagedFolder> {
     return temporary;
   };
   return {
-    async create(name) {
-      const temporary = await stage(name);
-      // Never through a name that is taken: it may be a link to somebody's weights. Made in one turn
-      // with its name's registration: no exit comes between.
-      closeSync(openSync(temporary, 'wx'));
-      const handle = await open(temporary, 'r+');
-      staged.push({ name, temporary, handle });
-      return appender(handle);
-    },
+    create: (name) =>
+      writing(join(folder, name), async () => {
+        const temporary = await stage(name);
+        // Never through a name that is taken: it may be a link to somebody's weights. Made in one turn
+        // with its name's registration: no exit comes between.
+        closeSync(openSync(temporary, 'wx'));
+        const handle = await open(temporary, 'r+');
+        staged.push({ name, temporary, handle });
+        return appender(handle, join(folder, name));
+      }),
     async link(path, name) {
       const temporary = await stage(name);
       try {
@@ -57,11 +68,13 @@ export async function stageFolder(folder: string): Promise<StagedFolder> {
       return true;
     },
     async commit() {
-      for (const { handle } of staged) {
-        await handle?.sync();
-        await handle?.close();
+      for (const { name, handle } of staged) {
+        await writing(join(folder, name), async () => {
+          await handle?.sync();
+          await handle?.close();
+        });
       }
-      publish(folder, staged);
+      await writing(join(folder, staged.at(-1)?.name ?? ''), () => publish(folder, staged));
       await syncFolder(folder);
       return staged.map(({ name }) => join(folder, name));
     },
@@ -75,15 +88,28 @@ export async function stageFolder(folder: string): Promise<StagedFolder> {
   };
 }
 
-function appender(handle: FileHandle): OutputFile {
+function appender(handle: FileHandle, path: string): OutputFile {
   return {
-    async append(bytes) {
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done);
-        done += bytesWritten;
-      }
-    },
+    append: (bytes) =>
+      writing(path, async () => {
+        for (let done = 0; done < bytes.length; ) {
+          const { bytesWritten } = await handle.write(bytes, done, bytes.length - done);
+          done += bytesWritten;
+        }
+      }),
   };
+}
+
+/**
+ * Makes a folder and its parents; returns those that were not there before, the innermost first. One by
+ * one, because Node's recursive mkdir never ends where the system makes no folder, such as under /proc.
+ */
+export function makeFolder(folder: string): readonly string[] {
+  const missing: string[] = [];
+  for (let at = resolve(folder); !existsSync(at); at = dirname(at)) missing.push(at);
+  if (missing.length === 0) makeOne(folder);
+  for (const path of [...missing].reverse()) makeOne(path);
+  return missing;
 }
 
 /**
@@ -104,6 +130,15 @@ function publish(folder: string, staged: readonly StagedFile[]): void {
     // rename(2) does nothing when both names are links to one file, and leaves the temporary name.
     rmSync(temporary, { force: true });
     keepAtExit(temporary);
+  }
+}
+
+function makeOne(folder: string): void {
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    // It is there: of old, or another process has just made it.
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
 }
 

@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { rm, rmdir, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../errors.ts';
+import { writing } from './output-error.ts';
+import { makeFolder } from './output-folder.ts';
 import { keepAtExit, removeAtExit } from './remove-at-exit.ts';
 
 /** Left behind only by a killed process; the next one with the same output clears it. */
@@ -35,16 +37,21 @@ export async function writeThroughStaging<T>(
     const targets = options.mode === 'replace' ? [''] : (options.expected ?? []);
     await refuseExisting(output, targets);
   }
-  await rm(partial, { recursive: true, force: true });
-  const parents = makeStaging(partial);
+  const parents = await writing(output, async () => {
+    // A file of that name is refused before the work, not after.
+    if (options.mode === 'merge' && existsSync(output)) makeFolder(output);
+    await rm(partial, { recursive: true, force: true });
+    return makeStaging(partial);
+  });
   let isDone = false;
   try {
     const result = await write(partial);
     if (options.mode === 'merge' && !options.force) {
       await refuseExisting(output, readdirSync(partial).sort());
     }
-    if (options.mode === 'replace') swapFolder(partial, output);
-    else moveFiles(partial, output);
+    await writing(output, () =>
+      options.mode === 'replace' ? swapFolder(partial, output) : moveFiles(partial, output),
+    );
     isDone = true;
     return result;
   } finally {
@@ -59,15 +66,14 @@ export async function writeThroughStaging<T>(
 
 /**
  * Makes the folder and returns those of its parents that were not there before, the innermost first.
- * Until they are taken back, a process that exits removes them all.
+ * Until they are taken back, a process that exits removes them all. No signal comes between these steps.
  */
 function makeStaging(partial: string): readonly string[] {
-  const missing: string[] = [];
-  for (let at = resolve(dirname(partial)); !existsSync(at); at = dirname(at)) missing.push(at);
-  for (const parent of [...missing].reverse()) removeAtExit(parent, 'if empty');
+  const parents = makeFolder(dirname(partial));
+  for (const parent of [...parents].reverse()) removeAtExit(parent, 'if empty');
   removeAtExit(partial);
-  mkdirSync(partial, { recursive: true });
-  return missing;
+  mkdirSync(partial);
+  return parents;
 }
 
 // The last steps are synchronous, so that a signal finds all of the old output or all of the new.
@@ -81,7 +87,7 @@ function swapFolder(partial: string, output: string): void {
 }
 
 function moveFiles(partial: string, output: string): void {
-  mkdirSync(output, { recursive: true });
+  makeFolder(output);
   const names = readdirSync(partial).sort();
   // Models last: whoever sees the new .onnx also sees the weights and tables it refers to.
   const isModel = (name: string): boolean => name.endsWith('.onnx');

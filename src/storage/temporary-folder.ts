@@ -2,6 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { writing } from './output-error.ts';
 import { keepAtExit, removeAtExit } from './remove-at-exit.ts';
 
 /**
@@ -12,10 +13,12 @@ export async function makeTemporaryFolder(
   prefix = 'autoglm-',
   home: string = tmpdir(),
 ): Promise<string> {
-  // Made and registered in one turn: no signal comes between.
-  const folder = mkdtempSync(join(home, prefix));
-  removeAtExit(folder);
-  return folder;
+  return writing(home, () => {
+    // Made and registered in one turn: no signal comes between.
+    const folder = mkdtempSync(join(home, prefix));
+    removeAtExit(folder);
+    return folder;
+  });
 }
 
 /** Removes a folder of {@link makeTemporaryFolder} with everything in it. */

@@ -1,5 +1,13 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
@@ -92,6 +100,19 @@ describe('what a person sees', () => {
     });
     const code = await new Promise((resolve) => child.on('close', resolve));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  // A device of Linux on which every write fails as on a full disk.
+  it.runIf(existsSync('/dev/full'))('a full disk under the result is said in one sentence', () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [join(ROOT, 'bin/autoglm.js'), 'recipe', 'list'],
+      { stdio: ['ignore', full, 'pipe'], encoding: 'utf8' },
+    );
+    closeSync(full);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^autoglm: output: cannot be written \(ENOSPC[^\n]*\n$/);
   });
 
   it('--quiet leaves the result and warnings', async () => {
