@@ -71,12 +71,12 @@ export type { Block } from './passes/block.ts';
 export { findBlocks } from './passes/find-blocks.ts';
 export { findLinears } from './passes/find-linears.ts';
 export { PASSES } from './passes/index.ts';
-export { inspectModel } from './passes/inspect-model.ts';
 export type { LinearLayer } from './passes/linear-layer.ts';
-export type { ModelSummary } from './passes/model-summary.ts';
 export { type Pass, type PassContext, runPasses } from './passes/pass.ts';
 // Quantization: a recipe and ranges make a plan (plain data), a plan makes a model.
 export { type ApplyOptions, applyQuantization } from './quantize/apply.ts';
+export { inspectModel } from './quantize/inspect/inspect-model.ts';
+export type { ModelSummary } from './quantize/inspect/model-summary.ts';
 export { type Lowering, ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from './quantize/lowering.ts';
 export { planQuantization } from './quantize/plan.ts';
 export {

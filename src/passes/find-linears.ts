@@ -4,6 +4,9 @@ import { bodyOf, type OpenedModel } from './open-bodies.ts';
 import type { PassContext } from './pass.ts';
 import { recognize } from './recognize.ts';
 
+/** Why a layer with an integer weight is declined; `findQuantized` lists these. */
+export const ALREADY_QUANTIZED = 'the weight is already quantized';
+
 /**
  * Returns the products with a constant float weight in the main graph, in node order, each with the
  * role that its block gives it. Weights that are already quantized are left out and declined.
@@ -25,20 +28,20 @@ export function findOpenedLinears(
   return floatLayers(recognize(model, context, isInner).linears, context);
 }
 
-function floatLayers(
+/** Returns the layers whose weights are floats; the others are declined. */
+export function floatLayers(
   layers: readonly LinearLayer[],
   context: PassContext | undefined,
 ): readonly LinearLayer[] {
   return layers.filter((layer) => {
     if (!isQuantized(layer)) return true;
-    const reason = 'the weight is already quantized';
-    context?.decline({ pass: 'find-linears', node: layer.name, reason });
+    context?.decline({ pass: 'find-linears', node: layer.name, reason: ALREADY_QUANTIZED });
     return false;
   });
 }
 
 /** Says whether the weight is stored as integers, behind DequantizeLinear or inside MatMulNBits. */
-export function isQuantized(layer: LinearLayer): boolean {
+function isQuantized(layer: LinearLayer): boolean {
   const { node, weight } = layer;
   if (node.opType === 'MatMulNBits') return true;
   return weight.path.some((step) => step.opType === 'DequantizeLinear');

@@ -22,6 +22,15 @@ interface Scope {
  * contradicts it: converters and surgery leave stale types behind, with which onnxruntime runs all the same.
  */
 export function inferFacts(model: Model): ModelFacts {
+  const found = known.get(model) ?? findFacts(model);
+  known.set(model, found);
+  return found;
+}
+
+/** Models do not change, so their facts are found once. */
+const known = new WeakMap<Model, ModelFacts>();
+
+function findFacts(model: Model): ModelFacts {
   const byGraph = new Map<Graph, ReadonlyMap<string, Facts>>();
   const versions = new Map(
     model.opsetImports.map((entry) => [canonicalDomain(entry.domain), entry.version]),

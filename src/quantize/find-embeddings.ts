@@ -1,6 +1,6 @@
 import { intAttribute, intsAttribute, subgraphs, tensorAttribute } from '../ir/attributes.ts';
 import { type DataType, isFloatDataType } from '../ir/data-type.ts';
-import { indexUses } from '../ir/index-uses.ts';
+import { indexUses, type UseIndex } from '../ir/index-uses.ts';
 import type { Model, Node } from '../ir/model.ts';
 import type { Tensor } from '../ir/tensor.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
@@ -32,8 +32,11 @@ const MIN_WIDTH = 16;
  * token tables. Position and segment tables and cosine or sine caches are left out (their rows are few, and an
  * error in them turns every head), and so are the scales of a table that is stored as integers.
  */
-export function findEmbeddings(model: Model, layers: readonly LinearLayer[]): readonly Embedding[] {
-  const { producers } = indexUses(model.graph);
+export function findEmbeddings(
+  model: Model,
+  layers: readonly LinearLayer[],
+  { producers }: Pick<UseIndex, 'producers'> = indexUses(model.graph),
+): readonly Embedding[] {
   const heads = layers.filter((layer) => layer.role === 'head');
   const integerTables = idsOfIntegerTables(model, producers);
   const found: Embedding[] = [];

@@ -1,4 +1,5 @@
 import { tensorAttribute } from '../ir/attributes.ts';
+import { isFloatDataType } from '../ir/data-type.ts';
 import { indexUses, type UseIndex } from '../ir/index-uses.ts';
 import type { Model } from '../ir/model.ts';
 import type { Tensor } from '../ir/tensor.ts';
@@ -11,6 +12,7 @@ const HANDS_ON: ReadonlySet<string> = new Set([
   'Reshape',
   'Squeeze',
   'Unsqueeze',
+  'Slice',
   'DequantizeLinear',
 ]);
 
@@ -36,7 +38,7 @@ export function mainConstants({ graph }: Model): ReadonlyMap<string, Tensor> {
 }
 
 /**
- * Returns how many bytes of constants that are not among `quantized` each operator computes with, most
+ * Returns how many bytes of float constants that are not among `quantized` each operator computes with, most
  * first, at most 8 operators. What only the body of an If or Loop reads counts for that node.
  */
 export function floatConstantBytes(
@@ -45,8 +47,9 @@ export function floatConstantBytes(
 ): Readonly<Record<string, number>> {
   const index = indexUses(model.graph);
   const bytes = new Map<string, number>();
-  for (const [name, { source }] of mainConstants(model)) {
-    const operator = quantized.has(name) ? undefined : readerOf(index, name);
+  for (const [name, { source, dataType }] of mainConstants(model)) {
+    const isLeft = isFloatDataType(dataType) && !quantized.has(name);
+    const operator = isLeft ? readerOf(index, name) : undefined;
     if (operator === undefined) continue;
     bytes.set(operator, (bytes.get(operator) ?? 0) + source.byteLength);
   }

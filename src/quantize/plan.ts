@@ -1,24 +1,18 @@
 import { UnsupportedError, UsageError } from '../errors.ts';
 import { rawByteLength } from '../ir/data-type.ts';
 import { nodeNameMaker } from '../ir/edit.ts';
-import { indexUses } from '../ir/index-uses.ts';
 import type { Model } from '../ir/model.ts';
 import { elementCount, type Tensor } from '../ir/tensor.ts';
 import { chooseScale } from '../numerics/affine.ts';
 import { int4RowBytes } from '../numerics/int4-blocks.ts';
 import type { Facts } from '../ops/op-spec.ts';
 import { constantValues } from '../passes/constant-nodes.ts';
-import { findOpenedLinears } from '../passes/find-linears.ts';
-import { inferFacts } from '../passes/infer-facts.ts';
-import { inferShapes } from '../passes/infer-shapes.ts';
 import type { LinearLayer } from '../passes/linear-layer.ts';
-import { bodyOf, isReached, openBodies } from '../passes/open-bodies.ts';
-import { runPasses } from '../passes/pass.ts';
+import { bodyOf, isReached } from '../passes/open-bodies.ts';
 import { GPTQ_MAX_WIDTH, int4Settings, type Recipe, type Scheme } from '../recipe/recipe.ts';
 import { withoutConstantInput, withRange } from './activation-limits.ts';
 import { withinBody } from './body-limits.ts';
 import { type BorrowedRange, borrowRanges } from './borrow-ranges.ts';
-import { findEmbeddings } from './find-embeddings.ts';
 import { whyNotQuantizable } from './layer-limits.ts';
 import { linearForm } from './linear-form.ts';
 import { planTotals } from './plan-totals.ts';
@@ -40,6 +34,7 @@ import {
   type TableDraft,
 } from './settle-weights.ts';
 import type { PlannedSmoothing } from './smooth/planned-smoothing.ts';
+import { surveyModel } from './survey-model.ts';
 import { whyNoLinears } from './why-float.ts';
 
 /**
@@ -54,9 +49,7 @@ export function planQuantization(
   ranges: ActivationRanges,
   smoothing?: PlannedSmoothing,
 ): QuantizationPlan {
-  const opened = openBodies(model);
-  const typed = runPasses(opened.model, [inferShapes]);
-  const layers = findOpenedLinears(opened, typed);
+  const { opened, typed, index, facts, layers, tables: found } = surveyModel(model);
   const selected = selectSchemes(layers, recipe);
   const constants = constantValues(typed.graph);
   const drafts = layers.map((layer): LayerDraft => {
@@ -82,20 +75,19 @@ export function planQuantization(
       recipe,
     );
   }
-  const tables = findEmbeddings(typed, layers).map((embedding): TableDraft => {
+  const tables = found.map((embedding): TableDraft => {
     const choice: SelectedScheme =
       recipe.embedding === 'int8' ? { scheme: 'w8a16' } : { scheme: 'float', reason: 'recipe' };
     return { embedding, node: embedding.node, initializer: embedding.name, choice };
   });
-  leaveSharedFloat(indexUses(typed.graph), [...drafts, ...tables]);
+  leaveSharedFloat(index, [...drafts, ...tables]);
   const blockSizes = chooseBlockSizes(drafts, tables, recipe);
   leaveUnblockedFloat(drafts, tables, blockSizes);
-  const facts = inferFacts(typed).of(typed.graph);
   const nodeName = nodeNameMaker(typed.graph);
   const shared = { recipe, ranges: known, blockSizes, facts, nodeName };
   const planned = drafts.map((draft) => planLayer(draft, shared));
   const embeddings = tables.map((draft) => planEmbedding(draft, blockSizes));
-  requireSomething(typed, planned, embeddings, recipe);
+  requireSomething(model, planned, embeddings, recipe);
   return {
     recipe,
     layers: planned,

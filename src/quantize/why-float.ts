@@ -1,6 +1,7 @@
 /** What stays float and why, in words: for errors and warnings. */
 import type { Model } from '../ir/model.ts';
 import { findOpenedLinears } from '../passes/find-linears.ts';
+import { describeForms, findQuantized } from '../passes/find-quantized.ts';
 import { openBodies } from '../passes/open-bodies.ts';
 import { defaultScheme, isIntegerScheme } from '../recipe/recipe.ts';
 import { planTotals } from './plan-totals.ts';
@@ -37,6 +38,10 @@ export function whyNoIntegers({ recipe, layers, totals }: QuantizationPlan): str
 
 /** Returns what a model has in place of products that can be quantized. */
 export function whyNoLinears(model: Model): string {
+  const already = findQuantized(model).filter(({ kind }) => kind === 'product');
+  if (already.length > 0) {
+    return `the model is already quantized (${describeForms(already)}) and no other product with a constant was found`;
+  }
   const declined: Obstacle[] = [];
   const opened = openBodies(model);
   findOpenedLinears(opened, opened.model, { decline: (found) => declined.push(found) });

@@ -1,4 +1,4 @@
-import type { BlockSummary, ModelSummary } from '../passes/model-summary.ts';
+import type { BlockSummary, ModelSummary } from '../quantize/inspect/model-summary.ts';
 import type { Inspection } from '../workflows/inspect.ts';
 import { renderColumns } from './columns.ts';
 import { formatBytes, formatCount, formatPercent, formatRatio, wrapText } from './format.ts';
@@ -41,21 +41,67 @@ export function renderInspection(
       ]),
     ),
     ...inBodies(summary),
-    `Quantizable  ${summary.quantizable.layerCount} layers, ${formatPercent(summary.quantizable.weightByteShare, 1)} of weight bytes`,
+    bytesByFate(summary, options.width),
+    ...forecasts(summary, options.width),
+    ...declined(summary, options.width),
+  ].join('\n\n');
+}
+
+/** What a recipe would quantize, what is quantized already, and what neither touches. */
+function bytesByFate(summary: ModelSummary, width: number): string {
+  const { quantizable, alreadyQuantized, notQuantized, weightByteLength } = summary;
+  const { layerCount, tableCount, weightByteShare } = quantizable;
+  const counts = [
+    `${layerCount} ${layerCount === 1 ? 'layer' : 'layers'}`,
+    ...(tableCount === 0 ? [] : [`${tableCount} token ${tableCount === 1 ? 'table' : 'tables'}`]),
+  ].join(', ');
+  const already = alreadyQuantized.map(
+    ({ kind, form, count, byteLength }) =>
+      `${count} ${form}${kind === 'table' ? ' (table)' : ''} ${formatBytes(byteLength)}`,
+  );
+  const large = notQuantized.filter(({ byteLength }) => byteLength >= MIN_SHARE * weightByteLength);
+  const left = large.slice(0, 6).map(({ op, byteLength }) => `${op} ${formatBytes(byteLength)}`);
+  return [
+    `Quantizable  ${counts}, ${formatPercent(weightByteShare, 1)} of weight bytes`,
+    ...labelled('Quantized    already: ', already, width),
+    ...labelled('Left float   by w8a8: ', left, width),
+  ].join('\n');
+}
+
+/** Operators that hold less of the weight bytes than this are not worth a word. */
+const MIN_SHARE = 0.01;
+
+function labelled(label: string, entries: readonly string[], width: number): readonly string[] {
+  if (entries.length === 0) return [];
+  const [first = '', ...rest] = wrapText(entries.join(', '), width - label.length);
+  return [`${label}${first}`, ...rest.map((line) => `${' '.repeat(label.length)}${line}`)];
+}
+
+/** Sizes after the recipes; when all refuse the model, why. */
+function forecasts(
+  { forecasts: all, weightByteLength }: ModelSummary,
+  width: number,
+): readonly string[] {
+  const planned = all.filter(({ refused }) => refused === undefined);
+  if (planned.length === 0) {
+    const [first] = all;
+    return first?.refused === undefined ? [] : [wrapText(first.refused, width).join('\n')];
+  }
+  const rows = planned.map(({ recipe, weightByteLength: bytes }) => [
+    recipe,
+    formatBytes(bytes),
+    formatRatio(bytes / weightByteLength),
+  ]);
+  return [
     renderColumns(
       [
         { heading: 'forecast' },
         { heading: 'bytes', align: 'right' },
         { heading: 'ratio', align: 'right' },
       ],
-      summary.forecasts.map(({ recipe, weightByteLength }) => [
-        recipe,
-        formatBytes(weightByteLength),
-        formatRatio(weightByteLength / summary.weightByteLength),
-      ]),
+      rows,
     ),
-    ...declined(summary, options.width),
-  ].join('\n\n');
+  ];
 }
 
 function inBodies({ bodies }: ModelSummary): readonly string[] {

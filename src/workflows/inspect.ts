@@ -1,5 +1,5 @@
-import { inspectModel } from '../passes/inspect-model.ts';
-import type { ModelSummary } from '../passes/model-summary.ts';
+import { inspectInterface, inspectModel } from '../quantize/inspect/inspect-model.ts';
+import type { ModelSummary } from '../quantize/inspect/model-summary.ts';
 import { openModelOnDisk } from './model-identity.ts';
 import { resolveRequest } from './resolve-request.ts';
 
@@ -23,11 +23,10 @@ export async function inspect(options: {
   const source =
     request.kind === 'model' ? request.source : await openModelOnDisk(request.config.model);
   const { written, model } = source;
-  const { opsets, inputs, outputs } = inspectModel(written);
   return {
     schema: 'autoglm.inspect/1',
     path: source.path,
     files: source.files,
-    summary: { ...inspectModel(model), opsets, inputs, outputs },
+    summary: { ...inspectModel(model), ...inspectInterface(written) },
   };
 }

@@ -20,18 +20,18 @@ import { whyNoIntegers } from '../quantize/why-float.ts';
 import { builtInRecipe, parseRecipe } from '../recipe/load.ts';
 import type { CalibratorName, Recipe } from '../recipe/recipe.ts';
 import { requireOnnxruntime } from '../runners/onnxruntime-package.ts';
-import { openModel } from '../storage/model-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import { collectMoments } from './collect-moments.ts';
 import { withExactScales } from './exact-scales.ts';
 import { type Manifest, type ManifestDraft, writeManifest } from './manifest.ts';
-import { copyCompanions, type ModelOnDisk } from './model-identity.ts';
+import { copyCompanions, type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
 import type { DataChoice } from './open-data.ts';
 import { type PlannedModel, planModel } from './plan-model.ts';
 import { planWarnings, smoothingNote } from './plan-notes.ts';
 import type { Reporter } from './progress.ts';
 import { scanPairs } from './scan-pairs.ts';
 import { type SearchRequest, searchPlan } from './search-plan.ts';
+import { sourceWarnings } from './source-warnings.ts';
 import { verifySmoothing } from './verify-smoothing.ts';
 import { fusionWarnings, writeQuantized } from './write-quantized.ts';
 
@@ -132,11 +132,14 @@ export async function quantizeInto(
   if (search !== undefined) {
     await writeFileAtomic(join(folder, SEARCH_NAME), `${JSON.stringify(search, undefined, 2)}\n`);
   }
-  for (const rule of plan.unmatchedRules)
-    reporter.warn(`recipe ${recipe.name}: ${rule} matched no layer.`);
-  const warnings = [...planWarnings(plan), ...fusionWarnings({ plan, fusion })];
-  const written = await openModel(path);
-  const saturation = isFloat16 ? null : await warnOfPairs(written, reporter);
+  for (const rule of unmatched(plan)) reporter.warn(`recipe ${recipe.name}: ${rule}.`);
+  const written = await openModelOnDisk(path);
+  const warnings = [
+    ...planWarnings(plan),
+    ...fusionWarnings({ plan, fusion }),
+    ...sourceWarnings(source, written),
+  ];
+  const saturation = isFloat16 ? null : await warnOfPairs(written.model, reporter);
   const manifest = await writeManifest(
     folder,
     {
@@ -155,7 +158,7 @@ export async function quantizeInto(
       QUANTIZED_FILES.model,
       QUANTIZED_FILES.plan,
       ...(search === undefined ? [] : [SEARCH_NAME]),
-      ...written.storage.files,
+      ...written.model.storage.files,
       ...companions,
     ],
   );

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
+import { planAhead } from '../quantize/plan-ahead.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import { budgetOf } from '../quantize/search/budget-options.ts';
 import { SEARCH_NAME } from '../quantize/search/search-file.ts';
@@ -21,7 +22,7 @@ import {
   type QuantizeResult,
   quantizeInto,
 } from './quantize-model.ts';
-import { planAhead, requireQuantizable, requireSearchable } from './require-possible.ts';
+import { requireQuantizable, requireSearchable } from './require-possible.ts';
 import {
   dataChoice,
   refuseWithConfig,

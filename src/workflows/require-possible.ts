@@ -3,13 +3,10 @@ import type { ShapeRange, ShapeRanges } from '../formats/tensorrt/build-script.t
 import { toFloat32ScaleTwin, writeTensorrt } from '../formats/tensorrt/write.ts';
 import type { Model } from '../ir/model.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
-import { findOpenedLinears } from '../passes/find-linears.ts';
-import { isReached, openBodies } from '../passes/open-bodies.ts';
 import { runPasses } from '../passes/pass.ts';
 import { applyQuantization } from '../quantize/apply.ts';
 import { ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from '../quantize/lowering.ts';
-import { planQuantization } from '../quantize/plan.ts';
-import type { ActivationRange, QuantizationPlan } from '../quantize/quantization-plan.ts';
+import { planAhead } from '../quantize/plan-ahead.ts';
 import { requireSites } from '../quantize/smooth/plan-smoothing.ts';
 import type { Recipe } from '../recipe/recipe.ts';
 import type { TargetName } from './choices.ts';
@@ -19,20 +16,6 @@ import { openData } from './open-data.ts';
 import { requireIntegers } from './quantize-model.ts';
 import { findLogits, noWindow } from './search-evaluator.ts';
 import { noText, refuseFourBits, type SearchRequest } from './search-plan.ts';
-
-/** A range for a plan that is made before any is known. */
-const SOME_RANGE: ActivationRange = { min: -1, max: 1, calibrator: 'minmax' };
-
-/**
- * Returns the plan of a recipe as it is before calibration: every choice that does not depend on ranges,
- * and in place of these the same for all. Throws as {@link planQuantization} does.
- */
-export function planAhead(model: Model, recipe: Recipe): QuantizationPlan {
-  const opened = openBodies(model);
-  const seen = findOpenedLinears(opened).filter((layer) => isReached(opened, layer));
-  const ranges = new Map(seen.map(({ input }) => [input, SOME_RANGE]));
-  return planQuantization(model, recipe, ranges);
-}
 
 /**
  * Throws what quantizing this model by this recipe is sure to throw: nothing to quantize, an opset or element

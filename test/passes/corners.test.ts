@@ -2,8 +2,8 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { validate } from '../../src/ir/validate.ts';
 import { PASSES } from '../../src/passes/index.ts';
-import { inspectModel } from '../../src/passes/inspect-model.ts';
 import { runPasses } from '../../src/passes/pass.ts';
+import { inspectModel } from '../../src/quantize/inspect/inspect-model.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { deepFreeze } from './deep-freeze.ts';
 

@@ -1,9 +1,9 @@
-import type { DataType } from '../ir/data-type.ts';
-import type { Dim } from '../ir/model.ts';
-import type { AttentionForm, Rotary } from './block.ts';
-import type { BodyCount } from './count-in-bodies.ts';
-import type { ActivationKind } from './find-activations.ts';
-import type { LinearRole } from './linear-layer.ts';
+import type { DataType } from '../../ir/data-type.ts';
+import type { Dim } from '../../ir/model.ts';
+import type { AttentionForm, Rotary } from '../../passes/block.ts';
+import type { BodyCount } from '../../passes/count-in-bodies.ts';
+import type { ActivationKind } from '../../passes/find-activations.ts';
+import type { LinearRole } from '../../passes/linear-layer.ts';
 
 /** What is inside a model, as plain data for people and programs. No weight byte is read for it. */
 export interface ModelSummary {
@@ -39,16 +39,20 @@ export interface ModelSummary {
     readonly form: string;
     readonly count: number;
   }[];
-  /** In the order of first appearance. */
+  /** In the order of first appearance. A weight that layers share counts once, for the role of the first. */
   readonly linears: readonly LinearSummary[];
   /** Linear layers that lie in bodies of If, Loop and Scan; they are among {@link ModelSummary.linears}. */
   readonly bodies: readonly BodyCount[];
   readonly quantizable: QuantizableSummary;
+  /** What is quantized already. */
+  readonly alreadyQuantized: readonly QuantizedSummary[];
+  /** Bytes of float constants that recipe w8a8 leaves as they are, by the operator that reads them, most first, at most 8. */
+  readonly notQuantized: readonly { readonly op: string; readonly byteLength: number }[];
   readonly prunable: readonly PrunableGroups[];
   /** Bytes of keys and values per token of context and batch entry; 0 without a cache input. */
   readonly kvCacheByteLengthPerToken: number;
   readonly forecasts: readonly Forecast[];
-  /** Places that looked like layers or blocks, with the reason why they are not. */
+  /** Places that looked like layers or blocks, with the reason why they are not; none that is quantized already. */
   readonly declined: readonly { readonly node: string; readonly reason: string }[];
 }
 
@@ -98,13 +102,24 @@ export interface LinearSummary {
   readonly byteLength: number;
 }
 
-/** Linear layers inside blocks with float weights: what a recipe quantizes unless it says otherwise. */
-interface QuantizableSummary {
+/** What recipe w8a8 makes integers of, by its plan without calibration. Shared weights count once. */
+export interface QuantizableSummary {
   readonly layerCount: number;
+  /** Token tables. */
+  readonly tableCount: number;
   readonly parameterCount: number;
   readonly byteLength: number;
   /** Of the bytes of all constants, 0 to 1. */
   readonly weightByteShare: number;
+}
+
+/** Products or token tables that are stored as integers, or rounded to them, in one form. */
+export interface QuantizedSummary {
+  readonly kind: 'product' | 'table';
+  /** The operator that reads the integers, or `DequantizeLinear`. */
+  readonly form: string;
+  readonly count: number;
+  readonly byteLength: number;
 }
 
 /** Channels of one block that can go together without touching anything outside it. */
@@ -116,7 +131,7 @@ export interface PrunableGroups {
   readonly parametersPerGroup: number;
 }
 
-/** What a recipe would leave, from counts alone. */
+/** What a recipe would leave, by its plan without calibration. */
 export interface Forecast {
   readonly recipe: string;
   readonly weightByteLength: number;
@@ -126,4 +141,6 @@ export interface Forecast {
   /** Weights and a KV cache of {@link Forecast.contextLength} tokens in its declared type, one sequence. */
   readonly memoryByteLength: number;
   readonly contextLength: number;
+  /** Why the recipe refuses the model, where it does; sizes are then those of the model. */
+  readonly refused?: string;
 }

@@ -1,53 +1,51 @@
-import { allNodes } from '../ir/all-nodes.ts';
-import { intAttribute } from '../ir/attributes.ts';
-import { DATA_TYPES, type DataType, isFloatDataType, isKnownDataType } from '../ir/data-type.ts';
-import type { Graph, Model, Node, ValueInfo } from '../ir/model.ts';
-import { elementCount, type Tensor } from '../ir/tensor.ts';
-import type { Block } from './block.ts';
-import { countInBodies } from './count-in-bodies.ts';
-import { isQuantized } from './find-linears.ts';
-import { forecastSizes } from './forecast-sizes.ts';
-import { declaredFacts } from './infer-facts.ts';
-import type { LinearLayer, LinearRole } from './linear-layer.ts';
+import { allNodes } from '../../ir/all-nodes.ts';
+import { intAttribute } from '../../ir/attributes.ts';
+import { DATA_TYPES, type DataType, isFloatDataType, isKnownDataType } from '../../ir/data-type.ts';
+import type { Graph, Model, Node, ValueInfo } from '../../ir/model.ts';
+import { elementCount, type Tensor } from '../../ir/tensor.ts';
+import type { Block } from '../../passes/block.ts';
+import { countInBodies } from '../../passes/count-in-bodies.ts';
+import { ALREADY_QUANTIZED } from '../../passes/find-linears.ts';
+import { findQuantized, type QuantizedLayer } from '../../passes/find-quantized.ts';
+import { declaredFacts } from '../../passes/infer-facts.ts';
+import type { LinearLayer, LinearRole } from '../../passes/linear-layer.ts';
+import type { Recognition } from '../../passes/recognize.ts';
+import { floatConstantBytes } from '../float-constants.ts';
+import type { QuantizationPlan } from '../quantization-plan.ts';
+import { surveyModel } from '../survey-model.ts';
+import { forecastSizes, tryPlan } from './forecast-sizes.ts';
 import type {
   BlockSummary,
   DataTypeSummary,
   LinearSummary,
   ModelSummary,
   PrunableGroups,
+  QuantizableSummary,
+  QuantizedSummary,
   ValueSummary,
 } from './model-summary.ts';
-import { bodyOf, openBodies } from './open-bodies.ts';
-import type { Declined } from './pass.ts';
-import { type Recognition, recognize } from './recognize.ts';
 
-/** Returns what is inside a model. Looks at shapes and names only; no weight is read. */
+/** Which recipe decides what counts as quantizable: the one that `quantize` takes when none is named. */
+const USUAL_RECIPE = 'w8a8';
+
+/**
+ * Returns what is inside a model, and what quantizing it would do by the plans of the built-in recipes. Looks
+ * at shapes and names only; no weight is read.
+ */
 export function inspectModel(model: Model): ModelSummary {
-  const declined: Declined[] = [];
-  const opened = openBodies(model);
-  const found = recognize(
-    opened.model,
-    { decline: (entry) => declined.push(entry) },
-    (node) => bodyOf(opened, node) !== undefined,
-  );
+  const { opened, recognition: found, declined } = surveyModel(model);
   const nodes = [...allNodes(model.graph)];
   const dataTypes = summarizeConstants(model.graph, nodes);
   const parameterCount = sum(dataTypes.map((entry) => entry.parameterCount));
   const weightByteLength = sum(dataTypes.map((entry) => entry.byteLength));
-  const quantizable = found.linears.filter(
-    (layer) => layer.block !== undefined && !isQuantized(layer),
-  );
-  const quantizableBytes = sum(quantizable.map(({ weight }) => weight.tensor.source.byteLength));
+  const usual = tryPlan(model, USUAL_RECIPE);
+  const plan = typeof usual === 'string' ? undefined : usual;
   const kvCacheByteLengthPerToken = kvCacheBytes(model, found.blocks);
   const totals = { parameterCount, weightByteLength, kvCacheByteLengthPerToken };
   return {
     producer: [model.producerName, model.producerVersion].filter(Boolean).join(' ') || undefined,
     irVersion: model.irVersion,
-    opsets: model.opsetImports.map(({ domain, version }) => ({ domain, version })),
-    inputs: model.graph.inputs
-      .filter(({ name }) => !model.graph.initializers.has(name))
-      .map(summarizeValue),
-    outputs: model.graph.outputs.map(summarizeValue),
+    ...inspectInterface(model),
     nodeCount: nodes.length,
     ops: countOps(nodes),
     parameterCount,
@@ -59,17 +57,63 @@ export function inspectModel(model: Model): ModelSummary {
     activations: countForms(found.activations),
     linears: countLinears(found.linears),
     bodies: countInBodies(opened, found.linears),
-    quantizable: {
-      layerCount: quantizable.length,
-      parameterCount: sum(quantizable.map(weightCount)),
-      byteLength: quantizableBytes,
-      weightByteShare: weightByteLength === 0 ? 0 : quantizableBytes / weightByteLength,
-    },
+    quantizable: summarizeQuantizable(plan, weightByteLength),
+    alreadyQuantized: summarizeQuantized(findQuantized(model)),
+    notQuantized: Object.entries(
+      plan?.totals.floatBytes ?? floatConstantBytes(opened.model, new Set()),
+    ).map(([op, byteLength]) => ({ op, byteLength })),
     prunable: found.blocks.flatMap(prunableGroups),
     kvCacheByteLengthPerToken,
-    forecasts: forecastSizes(model, found.linears, totals),
-    declined: declined.map(({ node, reason }) => ({ node, reason })),
+    forecasts: forecastSizes(model, totals),
+    declined: declined
+      .filter(({ reason }) => reason !== ALREADY_QUANTIZED)
+      .map(({ node, reason }) => ({ node, reason })),
   };
+}
+
+/** Returns opsets, inputs and outputs as a model declares them. */
+export function inspectInterface({
+  graph,
+  opsetImports,
+}: Model): Pick<ModelSummary, 'opsets' | 'inputs' | 'outputs'> {
+  return {
+    opsets: opsetImports.map(({ domain, version }) => ({ domain, version })),
+    inputs: graph.inputs.filter(({ name }) => !graph.initializers.has(name)).map(summarizeValue),
+    outputs: graph.outputs.map(summarizeValue),
+  };
+}
+
+/** Weights that several layers share, or a layer and a table, count once. */
+function summarizeQuantizable(
+  plan: QuantizationPlan | undefined,
+  weightByteLength: number,
+): QuantizableSummary {
+  const layers = (plan?.layers ?? []).filter(({ scheme }) => scheme !== 'float');
+  const tables = (plan?.embeddings ?? []).filter(({ scheme }) => scheme !== 'float');
+  const weights = new Map(
+    [...layers.map(({ weight }) => weight), ...tables.map(({ table }) => table)].map((weight) => [
+      weight.initializer,
+      weight,
+    ]),
+  );
+  const byteLength = sum([...weights.values()].map(({ bytesBefore }) => bytesBefore));
+  return {
+    layerCount: layers.length,
+    tableCount: tables.length,
+    parameterCount: sum([...weights.values()].map(({ dims }) => elementCount(dims))),
+    byteLength,
+    weightByteShare: weightByteLength === 0 ? 0 : byteLength / weightByteLength,
+  };
+}
+
+function summarizeQuantized(layers: readonly QuantizedLayer[]): readonly QuantizedSummary[] {
+  const rows = new Map<string, QuantizedSummary>();
+  for (const { kind, form, byteLength } of layers) {
+    const key = `${kind} ${form}`;
+    const row = rows.get(key) ?? { kind, form, count: 0, byteLength: 0 };
+    rows.set(key, { ...row, count: row.count + 1, byteLength: row.byteLength + byteLength });
+  }
+  return [...rows.values()];
 }
 
 function* initializersOf(graph: Graph, nodes: readonly Node[]): Generator<Tensor> {
@@ -183,13 +227,19 @@ function countForms(
   return [...counts.values()];
 }
 
+/** A weight that several layers share adds its size to the row of the first. */
 function countLinears(linears: readonly LinearLayer[]): readonly LinearSummary[] {
   const rows = new Map<LinearRole, { count: number; parameterCount: number; byteLength: number }>();
+  const counted = new Set<string>();
   for (const layer of linears) {
+    const { initializer, tensor } = layer.weight;
     const row = rows.get(layer.role) ?? { count: 0, parameterCount: 0, byteLength: 0 };
     row.count++;
-    row.parameterCount += weightCount(layer);
-    row.byteLength += layer.weight.tensor.source.byteLength;
+    if (!counted.has(initializer)) {
+      row.parameterCount += weightCount(layer);
+      row.byteLength += tensor.source.byteLength;
+    }
+    counted.add(initializer);
     rows.set(layer.role, row);
   }
   return [...rows].map(([role, row]) => ({ role, ...row }));
