@@ -44,6 +44,7 @@ export function renderInspection(
     bytesByFate(summary, options.width),
     ...forecasts(summary, options.width),
     ...declined(summary, options.width),
+    ...onGrid(inspection, options.width),
   ].join('\n\n');
 }
 
@@ -147,6 +148,16 @@ function forms(
 ): string {
   if (all.length === 0) return 'none';
   return all.map(({ kind, form, count }) => `${count} ${kind} (${form})`).join(', ');
+}
+
+function onGrid({ weightGrids }: Inspection, width: number): readonly string[] {
+  const { sampled, onGrid: found } = weightGrids;
+  if (found.length === 0) return [];
+  const warning =
+    `${found.length} of ${sampled.length} sampled linear layers lie on at most 16 levels in each block of 32 ` +
+    'weights: they were stored in 4 bits once. Rounding them to 4 bits again loses next to nothing, ' +
+    'which says nothing about the model in float.';
+  return [labelled('Warning      ', [warning], width).join('\n')];
 }
 
 function declined({ declined: all }: ModelSummary, width: number): readonly string[] {

@@ -1,3 +1,4 @@
+import { findWeightGrids, type WeightGrids } from '../quantize/inspect/find-weight-grids.ts';
 import { inspectInterface, inspectModel } from '../quantize/inspect/inspect-model.ts';
 import type { ModelSummary } from '../quantize/inspect/model-summary.ts';
 import { openModelOnDisk } from './model-identity.ts';
@@ -9,11 +10,13 @@ export interface Inspection {
   readonly path: string;
   readonly files: readonly { readonly file: string; readonly byteLength: number }[];
   readonly summary: ModelSummary;
+  /** Which of the weights that were sampled lie on a grid of 4 bits. */
+  readonly weightGrids: WeightGrids;
 }
 
 /**
  * Returns what is inside a model, or inside the model of the config: recognised in the form that is
- * quantized, with the interface and the opsets of the file. Reads no weights.
+ * quantized, with the interface and the opsets of the file. Reads a small sample of the weights.
  */
 export async function inspect(options: {
   readonly model?: string | undefined;
@@ -28,5 +31,6 @@ export async function inspect(options: {
     path: source.path,
     files: source.files,
     summary: { ...inspectModel(model), ...inspectInterface(written) },
+    weightGrids: await findWeightGrids(model),
   };
 }

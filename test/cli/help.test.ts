@@ -92,9 +92,9 @@ describe('help', () => {
       Commands:
         inspect [options] [model]    Show what is inside: parameters, bytes, blocks
                                      found, quantizable layers, and a size forecast
-                                     per recipe. Reads no weights. With --sensitivity:
-                                     what INT8 activations cost, layer by layer,
-                                     measured on held-out data.
+                                     per recipe. Reads a sample of the weights alone.
+                                     With --sensitivity: what INT8 activations cost,
+                                     layer by layer, measured on held-out data.
         calibrate [options] [model]  Run the calibration passes over a data set and
                                      write calibration.json: statistics and the INT8
                                      scale of every linear layer input.
@@ -130,8 +130,9 @@ describe('help', () => {
       "Usage: autoglm inspect [options] [model]
 
       Show what is inside: parameters, bytes, blocks found, quantizable layers, and a
-      size forecast per recipe. Reads no weights. With --sensitivity: what INT8
-      activations cost, layer by layer, measured on held-out data.
+      size forecast per recipe. Reads a sample of the weights alone. With
+      --sensitivity: what INT8 activations cost, layer by layer, measured on held-out
+      data.
 
       Arguments:
         model                       an .onnx file, or a folder with one

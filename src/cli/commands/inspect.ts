@@ -29,7 +29,7 @@ export function registerInspect(program: Command): void {
     .command('inspect')
     .argument('[model]', 'an .onnx file, or a folder with one')
     .description(
-      'Show what is inside: parameters, bytes, blocks found, quantizable layers, and a size forecast per recipe. Reads no weights. With --sensitivity: what INT8 activations cost, layer by layer, measured on held-out data.',
+      'Show what is inside: parameters, bytes, blocks found, quantizable layers, and a size forecast per recipe. Reads a sample of the weights alone. With --sensitivity: what INT8 activations cost, layer by layer, measured on held-out data.',
     )
     .option('--config <file>', 'config to take the model from')
     .option('--sensitivity', 'rank the linear layers by the KL that they add')

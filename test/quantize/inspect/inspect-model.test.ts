@@ -132,9 +132,16 @@ describe('inspectModel', () => {
       { op: 'MatMul', byteLength: 8 * 1024 },
     ]);
     const text = renderInspection(
-      { schema: 'autoglm.inspect/1', path: 'm.onnx', files: [], summary },
-      { width: 200 },
+      {
+        schema: 'autoglm.inspect/1',
+        path: 'm.onnx',
+        files: [],
+        summary,
+        weightGrids: { sampled: ['a', 'b', 'c'], onGrid: ['a', 'c'] },
+      },
+      { width: 400 },
     );
+    expect(text).toMatch(/^Warning {6}2 of 3 sampled linear layers lie on at most 16 levels/m);
     expect(text).toMatch(/^Quantizable {2}0 layers, 0\.0 % of weight bytes$/m);
     expect(text).toMatch(/^Left float {3}by w8a8: LSTM 12\.3 kB, MatMul 8\.19 kB$/m);
     expect(text).toContain('weight is float64');
