@@ -31,9 +31,8 @@ export interface ProductForm {
   readonly rowBias?: Node;
 }
 
-/** The one thing that reads a value, where that matters to a fusion. */
+/** What reads a value, where that matters to a fusion: one thing, or a quantizer beside others. */
 type Follower =
-  | 'Add'
   | 'Transpose'
   | 'clip'
   | 'clip, then quantized'
@@ -55,11 +54,10 @@ export function surroundProducts(
 }
 
 /**
- * Returns what a product needs around it to fuse in onnxruntime 1.30, where (seen on its optimised graphs):
- * a product that only a Relu or Clip reads, which one node reads, is looked at as if that were a Q;
- * a weight-only product that only a Q reads is not fused either; Gemm takes up a Transpose behind it; and
- * MatMul + Add becomes a float Gemm with bias when the input has rank 2, or more and all dims known
- * and the bias rank 1.
+ * Returns what a product needs around it to fuse. onnxruntime 1.30 (seen on its optimised graphs) leaves a
+ * product float that only a Relu or Clip reads, which one node reads; one that a Q reads beside others; a
+ * weight-only one that a Q reads at all; and a Gemm that a Transpose reads. MatMul + Add becomes a float
+ * Gemm with bias when the input has rank 2, or more with all dims known and a bias of rank 1.
  */
 export function chooseProductForm(
   around: ProductSurroundings,
@@ -94,8 +92,13 @@ export function chooseProductForm(
 /** What may not follow a product without bias, by the kernel that it is to become. */
 const FATAL_TO: Partial<Record<LinearForm, ReadonlySet<Follower>>> = {
   MatMulIntegerToFloat: new Set<Follower>(['clip', 'quantized and more']),
-  QGemm: new Set<Follower>(['clip', 'Transpose']),
-  MatMulNBits: new Set<Follower>(['clip', 'clip, then quantized', 'quantized']),
+  QGemm: new Set<Follower>(['clip', 'quantized and more', 'Transpose']),
+  MatMulNBits: new Set<Follower>([
+    'clip',
+    'clip, then quantized',
+    'quantized',
+    'quantized and more',
+  ]),
 };
 
 function hideBias({ bias, outFeatures, weight }: LinearLayer, add: Node | undefined): ProductForm {
@@ -123,12 +126,12 @@ function operandBeside(add: Node, value: string): string {
 
 function followerOf(around: ProductSurroundings, value: string): Follower {
   const { outputs } = around.index;
-  const [only, ...others] = edgesOf(around, value);
-  if (others.length > 0) {
-    return [only, ...others].includes('QuantizeLinear') ? 'quantized and more' : 'other';
+  const edges = edgesOf(around, value);
+  const [only, ...others] = edges;
+  if (edges.includes('QuantizeLinear')) {
+    return others.length > 0 || outputs.has(value) ? 'quantized and more' : 'quantized';
   }
-  if (only === undefined) return 'other';
-  if (typeof only === 'string') return only === 'QuantizeLinear' ? 'quantized' : 'other';
+  if (typeof only !== 'object' || others.length > 0) return 'other';
   const result = only.outputs[0]!;
   if (CLIPS.has(only.opType) && !outputs.has(result)) {
     const [next, ...more] = edgesOf(around, result);

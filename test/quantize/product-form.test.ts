@@ -38,6 +38,14 @@ const FOLLOWERS: readonly ((name: (value: string) => string, rank: number) => re
     node('MatMul', [n('r'), n('other')], n('t')),
     node('Mul', [n('s'), n('t')], n('y')),
   ],
+  (n) => [node('MatMul', [n('p'), n('next')], n('s')), node('Mul', [n('s'), n('p')], n('y'))],
+  (n) => [
+    node('Relu', [n('p')], n('r')),
+    node('MatMul', [n('r'), n('next')], n('s')),
+    node('Mul', [n('s'), n('r')], n('y')),
+  ],
+  // The last `p` is an output of the graph as well.
+  (n) => [node('MatMul', [n('p'), n('next')], n('y'))],
 ];
 
 interface Sample {
@@ -77,6 +85,7 @@ function followed({ op, shape, bias }: Sample): Model {
     ];
   });
   const outputs = FOLLOWERS.map((_, index) => ({ name: `y${index}` }));
+  outputs.push({ name: `p${FOLLOWERS.length - 1}` });
   return model({ nodes, initializers, inputs, outputs });
 }
 
