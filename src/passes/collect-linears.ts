@@ -2,7 +2,9 @@ import { intAttribute, intsAttribute } from '../ir/attributes.ts';
 import type { Node } from '../ir/model.ts';
 import { elementCount } from '../ir/tensor.ts';
 import { findOp } from '../ops/index.ts';
+import { constantValues } from './constant-nodes.ts';
 import { type ConstantPath, findConstant } from './constant-path.ts';
+import { describeEinsum, einsumOperands } from './einsum-operands.ts';
 import { findReader, type GraphView, isMoving, isOp, isTransparent } from './graph-view.ts';
 import { layerName } from './layer-name.ts';
 import type { LinearLayer } from './linear-layer.ts';
@@ -29,14 +31,40 @@ export function collectLinears(
   isInner: (node: Node) => boolean,
 ): LinearLayer[] {
   const layers: LinearLayer[] = [];
+  const isComputed = computedWeights(view);
   for (const node of view.graph.nodes) {
-    if (!isOp(node, 'MatMul', 'Gemm', 'Conv', 'MatMulNBits')) continue;
-    const product = describeProduct(view, node, (reason) => {
+    const decline = (reason: string): void => {
       context.decline({ pass: 'find-linears', node: node.name || (node.outputs[0] ?? ''), reason });
-    });
+    };
+    if (isOp(node, 'Einsum')) declineEinsum(view, node, decline);
+    if (!isOp(node, 'MatMul', 'Gemm', 'Conv', 'MatMulNBits')) continue;
+    const product = describeProduct(view, node, decline);
+    if (product === undefined && isComputed(node)) {
+      const maker = view.producer(node.inputs[1] ?? '')?.opType;
+      decline(`the weight is computed from constants by ${maker}`);
+    }
     if (product !== undefined) layers.push(makeLayer(view, node, product));
   }
   return withUniqueNames(layers, isInner);
+}
+
+/** `plain-products` has already spelled those as MatMul that are products with a matrix. */
+function declineEinsum(view: GraphView, node: Node, decline: (reason: string) => void): void {
+  const operands = einsumOperands(view, node);
+  if (operands === undefined) return;
+  const product = describeEinsum(view, node, operands);
+  decline(typeof product === 'string' ? product : 'an Einsum where MatMul is expected');
+}
+
+/** Returns what says whether a product reads a weight that is the same in every run, but not stored as it is. */
+function computedWeights(view: GraphView): (node: Node) => boolean {
+  let constants: ReadonlySet<string> | undefined;
+  return ({ inputs: [, weight = ''] }) => {
+    if (view.producer(weight) === undefined || findConstant(view, weight) !== undefined)
+      return false;
+    constants ??= constantValues(view.graph);
+    return constants.has(weight);
+  };
 }
 
 function describeProduct(

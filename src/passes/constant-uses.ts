@@ -24,6 +24,7 @@ const CARRIERS = [
   'Squeeze',
   'Unsqueeze',
   'Flatten',
+  'Slice',
   'QuantizeLinear',
   'DequantizeLinear',
 ];

@@ -3,6 +3,7 @@ import type { Model, Node } from '../ir/model.ts';
 import { type ConstantPath, findConstant, splitConstant } from './constant-path.ts';
 import { findReader, type GraphView, isOp, otherOperand, viewGraph } from './graph-view.ts';
 import { layerName } from './layer-name.ts';
+import type { PassContext } from './pass.ts';
 
 /** A normalisation over the last axes, whatever ops spell it. */
 export interface Norm {
@@ -27,14 +28,25 @@ export function findNorms(model: Model): readonly Norm[] {
   return collectNorms(viewGraph(model));
 }
 
-/** Returns the norms of a graph that is already indexed. */
-export function collectNorms(view: GraphView): readonly Norm[] {
+/** Returns the norms of a graph that is already indexed. What looks like one and is not recognised is declined. */
+export function collectNorms(view: GraphView, context?: PassContext): readonly Norm[] {
   const found: Norm[] = [];
   for (const node of view.graph.nodes) {
+    if (centresByPooling(view, node)) {
+      const reason = 'a norm whose mean is a GlobalAveragePool';
+      context?.decline({ pass: 'find-norms', node: node.name || (node.outputs[0] ?? ''), reason });
+    }
     const norm = operatorNorm(view, node) ?? decomposedNorm(view, node);
     if (norm !== undefined) found.push(norm);
   }
   return found;
+}
+
+/** Keras's LayerNormalization, as tf2onnx writes it: `x - GlobalAveragePool(x)`. */
+function centresByPooling(view: GraphView, node: Node): boolean {
+  if (!isOp(node, 'GlobalAveragePool')) return false;
+  const difference = findReader(view, node.outputs[0], 'Sub');
+  return view.origin(difference?.inputs[0] ?? '') === view.origin(node.inputs[0] ?? '');
 }
 
 function operatorNorm(view: GraphView, node: Node): Norm | undefined {

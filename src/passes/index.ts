@@ -7,6 +7,7 @@ import { gatherBeforeCast } from './gather-before-cast.ts';
 import { inferShapes } from './infer-shapes.ts';
 import { inlineFunctions } from './inline-functions.ts';
 import type { Pass } from './pass.ts';
+import { plainProducts } from './plain-products.ts';
 
 /** Every pass, by name in alphabetical order. */
 export const PASSES: readonly Pass[] = [
@@ -17,4 +18,5 @@ export const PASSES: readonly Pass[] = [
   gatherBeforeCast,
   inferShapes,
   inlineFunctions,
+  plainProducts,
 ];

@@ -50,7 +50,7 @@ export function recognize(
 ): Recognition {
   const view = viewGraph(model);
   const linears = collectLinears(view, context, isInner);
-  const norms = collectNorms(view);
+  const norms = collectNorms(view, context);
   const activations = collectActivations(view);
   const search: Search = {
     view,

@@ -1,5 +1,5 @@
+import { dropUnused } from '../ir/drop-unused.ts';
 import { editGraph, nameMaker, nodeNameMaker } from '../ir/edit.ts';
-import { indexUses } from '../ir/index-uses.ts';
 import type { Graph, Node, ValueInfo } from '../ir/model.ts';
 import type { Tensor } from '../ir/tensor.ts';
 
@@ -54,7 +54,7 @@ export function finishRewrite(rewrite: Rewrite, valueInfo: ReadonlyMap<string, V
     addInitializers: added.values(),
     valueInfo,
   });
-  return withoutUnused(edited, perhapsUnused);
+  return dropUnused(edited, perhapsUnused);
 }
 
 /**
@@ -71,25 +71,4 @@ export function withNodeNames(
       ? node
       : { ...node, name: freshName(`${node.outputs[0]}_node`) };
   return new Map([...replace].map(([node, made]) => [node, made.map(named)]));
-}
-
-function withoutUnused(graph: Graph, candidates: ReadonlySet<string>): Graph {
-  const { producers, uses, outputs } = indexUses(graph);
-  const removedNodes = new Set<Node>();
-  const removedInitializers = new Set<string>();
-  const isUnused = (name: string): boolean =>
-    !outputs.has(name) && (uses.get(name) ?? []).every(({ node }) => removedNodes.has(node));
-  // Readers come after what they read, so the last candidates must go first.
-  for (const name of [...candidates].reverse()) {
-    if (!isUnused(name)) continue;
-    const producer = producers.get(name);
-    if (producer === undefined) removedInitializers.add(name);
-    else if (producer.outputs.every(isUnused)) removedNodes.add(producer);
-  }
-  const valueInfo = new Map(graph.valueInfo);
-  for (const node of removedNodes) for (const output of node.outputs) valueInfo.delete(output);
-  const replace = new Map([...removedNodes].map((node) => [node, []] as const));
-  const trimmed = editGraph(graph, { replace, removeInitializers: removedInitializers, valueInfo });
-  const inputs = trimmed.inputs.filter(({ name }) => !removedInitializers.has(name));
-  return inputs.length === trimmed.inputs.length ? trimmed : { ...trimmed, inputs };
 }

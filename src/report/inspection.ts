@@ -162,8 +162,11 @@ function onGrid({ weightGrids }: Inspection, width: number): readonly string[] {
 
 function declined({ declined: all }: ModelSummary, width: number): readonly string[] {
   if (all.length === 0) return [];
-  const lines = all
-    .slice(0, 5)
-    .flatMap(({ node, reason }) => wrapText(`${node}: ${reason}`, width));
+  const byReason = new Map<string, string[]>();
+  for (const { node, reason } of all) byReason.set(reason, [...(byReason.get(reason) ?? []), node]);
+  const lines = [...byReason].slice(0, 8).flatMap(([reason, [first = '', ...others]]) => {
+    const who = others.length === 0 ? first : `${first} and ${others.length} more`;
+    return wrapText(`${who}: ${reason}`, width);
+  });
   return [`Not recognised (${all.length}):\n${lines.join('\n')}`];
 }

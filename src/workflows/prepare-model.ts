@@ -4,6 +4,7 @@ import { computesInBfloat16 } from '../passes/computes-in-bfloat16.ts';
 import { convertToFloat32 } from '../passes/convert-to-float32.ts';
 import { inlineFunctions } from '../passes/inline-functions.ts';
 import { runPasses } from '../passes/pass.ts';
+import { plainProducts } from '../passes/plain-products.ts';
 import { raiseOpset } from '../passes/raise-opset.ts';
 
 /** The oldest opset in which everything that is written has a form: scales per channel. */
@@ -26,12 +27,16 @@ export interface PreparedModel {
 export function prepareModel(written: Model, path: string): PreparedModel {
   const inlined = naming(path, () => runPasses(written, [inlineFunctions]));
   const raised = raisedIfPossible(inlined);
-  const isWidened = computesInBfloat16(raised);
-  const model = isWidened ? runPasses(raised, [convertToFloat32]) : raised;
+  const plain = runPasses(raised, [plainProducts]);
+  const isWidened = computesInBfloat16(plain);
+  const model = isWidened ? runPasses(plain, [convertToFloat32]) : plain;
   const count = written.functions.length - inlined.functions.length;
   const notes = [
     ...(count === 0 ? [] : [`local functions were put in place of their calls (${count})`]),
     ...(raised === inlined ? [] : [`raised from opset ${opsetVersion(inlined)} to ${LEAST_OPSET}`]),
+    ...(plain === raised
+      ? []
+      : ['Einsum and reshaped weights are spelled as products with a matrix']),
     ...(isWidened ? ['computes in float32 what the source computes in bfloat16'] : []),
   ];
   return { model, isWidened, notes };
