@@ -6,6 +6,7 @@ import { constantValues } from './constant-nodes.ts';
 import { type ConstantPath, findConstant } from './constant-path.ts';
 import { describeEinsum, einsumOperands } from './einsum-operands.ts';
 import { findReader, type GraphView, isMoving, isOp, isTransparent } from './graph-view.ts';
+import { hiddenProducts } from './hidden-products.ts';
 import { layerName } from './layer-name.ts';
 import type { LinearLayer } from './linear-layer.ts';
 import type { PassContext } from './pass.ts';
@@ -36,6 +37,9 @@ export function collectLinears(
     const decline = (reason: string): void => {
       context.decline({ pass: 'find-linears', node: node.name || (node.outputs[0] ?? ''), reason });
     };
+    const hidden = hiddenProducts(node);
+    if (hidden > 0)
+      decline(`${hidden} products with constants lie in graphs that only ${node.opType} reads`);
     if (isOp(node, 'Einsum')) declineEinsum(view, node, decline);
     if (!isOp(node, 'MatMul', 'Gemm', 'Conv', 'MatMulNBits')) continue;
     const product = describeProduct(view, node, decline);

@@ -168,6 +168,9 @@ function isSpread(node: Node): boolean {
 
 function holdsProduct(graph: Graph): boolean {
   return graph.nodes.some(
-    (node) => findOp(node.domain, node.opType)?.weight !== undefined || isSpread(node),
+    (node) =>
+      findOp(node.domain, node.opType)?.weight !== undefined ||
+      node.opType === 'Einsum' ||
+      isSpread(node),
   );
 }

@@ -15,7 +15,7 @@ import type { ModelOnDisk } from './model-identity.ts';
 import { openData } from './open-data.ts';
 import { requireIntegers } from './quantize-model.ts';
 import { findLogits, noWindow } from './search-evaluator.ts';
-import { noText, refuseFourBits, type SearchRequest } from './search-plan.ts';
+import { noText, refuseBodies, refuseFourBits, type SearchRequest } from './search-plan.ts';
 
 /**
  * Throws what quantizing this model by this recipe is sure to throw: nothing to quantize, an opset or element
@@ -72,7 +72,9 @@ export async function requireSearchable(
   recipe: Recipe,
   { budget, choice }: SearchRequest,
 ): Promise<void> {
-  refuseFourBits(planAhead(source.model, recipe));
+  const plan = planAhead(source.model, recipe);
+  refuseFourBits(plan);
+  refuseBodies(plan);
   const dataset = await openData(choice, source);
   findLogits(source.model.graph.outputs, dataset);
   if ((await dataset.count('heldOut')) === 0) throw noWindow(dataset);

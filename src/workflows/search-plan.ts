@@ -68,6 +68,7 @@ export async function searchPlan(
 ): Promise<{ readonly plan: QuantizationPlan; readonly search: SearchFile }> {
   const { budget } = request;
   refuseFourBits(plan);
+  warnOfBodies(plan, reporter);
   const groups = findSearchGroups(source.model, plan);
   const count = groups.filter(hasIntegerActivations).length;
   const full = Math.ceil(Math.log2(Math.max(count, 1))) + 2;
@@ -101,6 +102,7 @@ export async function rankSensitivity(
   place: SearchPlace,
   reporter: Reporter,
 ): Promise<SearchFile> {
+  warnOfBodies(plan, reporter);
   const groups = findSearchGroups(source.model, plan);
   const count = groups.filter(hasIntegerActivations).length;
   if (count === 0) {
@@ -228,6 +230,25 @@ export function refuseFourBits({ recipe, layers }: QuantizationPlan): void {
   if (layers.every(({ scheme }) => scheme !== 'w4a16')) return;
   throw new UnsupportedError(
     `recipe ${recipe.name}: a budget is searched among INT8 weights (got 4-bit weights). Use w8a8, or no budget.`,
+  );
+}
+
+/** Throws UnsupportedError when a search has nothing to choose: all quantized layers lie in bodies. */
+export function refuseBodies(plan: QuantizationPlan): void {
+  const quantized = plan.layers.filter(({ scheme }) => scheme !== 'float');
+  const [first] = quantized;
+  if (first === undefined || quantized.some(({ body }) => body === undefined)) return;
+  throw new UnsupportedError(
+    `recipe ${plan.recipe.name}: a budget is searched among layers of the main graph (got ${quantized.length} quantized ` +
+      `layers, all in bodies such as ${first.body}). Use another recipe or rules, and check what comes of it.`,
+  );
+}
+
+function warnOfBodies({ layers }: QuantizationPlan, reporter: Reporter): void {
+  const inner = layers.filter(({ scheme, body }) => scheme !== 'float' && body !== undefined);
+  if (inner.length === 0) return;
+  reporter.warn(
+    `${inner.length} layers in bodies (${inner[0]!.body}) are not searched: they stay as the recipe has them.`,
   );
 }
 

@@ -6,6 +6,7 @@ import { closeBodies } from '../../src/passes/close-bodies.ts';
 import { distinctNames } from '../../src/passes/distinct-names.ts';
 import { findOpenedLinears } from '../../src/passes/find-linears.ts';
 import { bodyOf, isReached, openBodies } from '../../src/passes/open-bodies.ts';
+import type { Declined } from '../../src/passes/pass.ts';
 import { looped, merged, nested } from '../quantize/body-models.ts';
 import { floats, node } from '../quantize/small-models.ts';
 import { makeFeeds, runOnce } from './run-in-onnxruntime.ts';
@@ -48,6 +49,20 @@ describe('openBodies', () => {
     expect(layers.map((layer) => [layer.name, isReached(opened, layer)])).toEqual([
       ['start', true],
       ['stepped', false],
+    ]);
+  });
+
+  it('leaves graphs that an operator reads for itself alone, and says what they hold', () => {
+    const source = nested();
+    const [holder] = source.graph.nodes;
+    const search = { ...holder!, opType: 'BeamSearch', domain: 'com.microsoft', name: 'search' };
+    const model = { ...source, graph: { ...source.graph, nodes: [search] } };
+    expect(openBodies(model).model).toBe(model);
+    const declined: Declined[] = [];
+    const opened = openBodies(model);
+    findOpenedLinears(opened, opened.model, { decline: (entry) => declined.push(entry) });
+    expect(declined.map(({ node: name, reason }) => [name, reason])).toEqual([
+      ['search', '1 products with constants lie in graphs that only BeamSearch reads'],
     ]);
   });
 

@@ -103,6 +103,16 @@ describe('Layers in the body of a Loop', () => {
     expect(fusion).toMatchObject({ planned: 1, fused: 1 });
   });
 
+  it('are none that a budget could be searched among.', async () => {
+    const files = await writeSmall(looped('Tanh'), samples);
+    const output = join(files.folder, 'out');
+    await expect(
+      quantize({ ...files, output, recipe: 'w8a8', maxKl: 0.1 }, listeningReporter()),
+    ).rejects.toThrow(
+      'a budget is searched among layers of the main graph (got 1 quantized layers, all in bodies',
+    );
+  });
+
   it('have INT8 weights where 4 bits would want to know what they multiply.', async () => {
     const files = await writeSmall(looped(), samples);
     const output = join(files.folder, 'out');
