@@ -14,7 +14,10 @@ describe.each(files)('fixtures/onnx/%s', (file) => {
   it('stays valid through every pass, twice, without being touched', async () => {
     const model = deepFreeze(await openModel(`fixtures/onnx/${file}`));
     expect(validate(model)).toEqual([]);
-    const result = deepFreeze(runPasses(model, PASSES));
+    const once = deepFreeze(runPasses(model, PASSES));
+    expect(validate(once)).toEqual([]);
+    // What the last pass puts in place of calls is new to those before it.
+    const result = deepFreeze(runPasses(once, PASSES));
     expect(validate(result)).toEqual([]);
     expect(runPasses(result, PASSES)).toBe(result);
     expect(result.graph.outputs.map(({ name }) => name)).toEqual(
