@@ -1,6 +1,7 @@
 import type { GramFile } from './activation-observer.ts';
-import { type CollectOptions, collectStatistics, type PartLimits } from './collect-statistics.ts';
+import { type CollectOptions, collectStatistics } from './collect-statistics.ts';
 import { cutModel } from './cut-model.ts';
+import type { PartLimits } from './part-limits.ts';
 
 /** Second moments held by one pass over the data, when the model is not run block by block. */
 const PASS_BYTES = 2 ** 30;

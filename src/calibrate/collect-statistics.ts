@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { asMisfit, UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
-import { isNarrowFloat } from '../passes/widen-type.ts';
 import type { Feeds } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
 import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
@@ -18,19 +17,13 @@ import { type FeedHints, type FeedInput, feedInputs } from './feed-input.ts';
 import { gramModel } from './gram-model.ts';
 import { makeFeeds } from './make-feeds.ts';
 import { observerSession } from './observer-session.ts';
+import { type PartLimits, partLimits } from './part-limits.ts';
 import { prepareAhead } from './prepare-ahead.ts';
 import type { Dataset } from './sample.ts';
 import { makeScratchFolder } from './scratch-folder.ts';
 import type { TensorStatistics } from './statistics.ts';
 import { tapValues } from './tap-values.ts';
 import { ValueSpool } from './value-spool.ts';
-
-/** Models with more bytes of constants than this (as float32) are run block by block. */
-const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
-/** Constants (as float32) of one part, unless a single block has more. */
-const PART_BYTES = 256 * 2 ** 20;
-/** Values between parts held in memory; more go to disk, so that samples do not show in memory. */
-const SPOOL_BYTES = 16 * 2 ** 20;
 
 /** How far a collection is, after each run of a part of the model over a sample. */
 export interface CollectProgress {
@@ -42,12 +35,6 @@ export interface CollectProgress {
   readonly rssBytes: number;
   /** How many parts the model is run in, one after the other. */
   readonly parts: number;
-}
-
-/** How a model that is run in parts is cut, and what it may keep in memory. */
-export interface PartLimits {
-  readonly partBytes: number;
-  readonly spoolBytes: number;
 }
 
 /** What {@link collectStatistics} collects. */
@@ -105,7 +92,7 @@ export async function collectStatistics(options: CollectOptions): Promise<Collec
   const names = [...new Set(options.values)];
   const inputs = feedInputs(options.model.graph);
   const isInput = (name: string): boolean => inputs.some((input) => input.name === name);
-  const limits = partLimits(options);
+  const limits = partLimits(options.model, options.byBlock);
   const outputs = names.filter((name) => !isInput(name));
   const model = exposeValues(options.model, outputs);
   const whole: ModelPart = {
@@ -141,17 +128,6 @@ export async function collectStatistics(options: CollectOptions): Promise<Collec
     samples,
     grams,
   };
-}
-
-function partLimits({ model, byBlock }: CollectOptions): PartLimits | undefined {
-  const limits = { partBytes: PART_BYTES, spoolBytes: SPOOL_BYTES };
-  if (typeof byBlock === 'object') return byBlock;
-  if (byBlock !== undefined) return byBlock ? limits : undefined;
-  let bytes = 0;
-  for (const { dataType, source } of model.graph.initializers.values()) {
-    bytes += source.byteLength * (isNarrowFloat(dataType) ? 2 : 1);
-  }
-  return bytes > WHOLE_MODEL_BYTES ? limits : undefined;
 }
 
 async function countSamples({ dataset, shard }: CollectOptions): Promise<number> {
