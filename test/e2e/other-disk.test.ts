@@ -62,7 +62,8 @@ describe.runIf(isOtherDisk)('with the temporary folder on another disk', () => {
       await sleep(5);
     }
     expect(await ended).toBe(0);
-    expect([...inMemory]).toEqual([]);
+    // The profile of the kernels, some text, is no weight.
+    expect([...inMemory].filter((path) => !path.includes('autoglm-profile-'))).toEqual([]);
     // The original name and the link beside it: the same bytes on the disk.
     expect(links.get('float32-twin.onnx.source-0')).toBe(2);
     expect(readdirSync(model).sort()).toEqual(readdirSync(MODEL).sort());
