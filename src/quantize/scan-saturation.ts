@@ -105,13 +105,13 @@ function integerProduct(node: Node, scopes: readonly Scope[]): FoundProduct | un
   if (OTHER_INTEGER_OPS.has(opType)) return { node, reason: `${opType} is not looked at` };
   const places = INTEGER_OPS[opType];
   if (places !== undefined) {
-    return asFound(node, findWeight(inputs[places.weight] ?? '', scopes, false));
+    return asFound(node, findWeight(inputs[places.weight] ?? '', scopes));
   }
   const isConvolution = opType === 'Conv' && isDequantized(inputs[1] ?? '', scopes);
   if (!FLOAT_PRODUCTS.has(opType) && !isConvolution) return undefined;
   if (!isDequantized(inputs[0] ?? '', scopes)) return undefined;
   if (isConvolution) return { node, reason: 'an INT8 Conv is not looked at' };
-  const found = findWeight(inputs[1] ?? '', scopes, false);
+  const found = findWeight(inputs[1] ?? '', scopes);
   const isTransposed = opType === 'Gemm' && intAttribute(node, 'transB', 0) === 1;
   if (found === undefined || !found.isDequantized) return undefined;
   return asFound(node, isTransposed ? { ...found, isTurned: !found.isTurned } : found);
@@ -137,12 +137,13 @@ const MOVING_OPS: ReadonlySet<string> = new Set([
   'Unsqueeze',
 ]);
 
-/** Whether a value is made of 8-bit integers and a scale. */
+/** Whether a value is made of 8-bit integers and a scale. A loop: files may chain thousands of such ops. */
 function isDequantized(value: string, scopes: readonly Scope[]): boolean {
-  const node = producerOf(value, scopes);
-  if (node === undefined) return false;
-  if (MOVING_OPS.has(node.opType)) return isDequantized(node.inputs[0] ?? '', scopes);
-  if (node.opType !== 'DequantizeLinear') return false;
+  let node = producerOf(value, scopes);
+  while (node !== undefined && MOVING_OPS.has(node.opType)) {
+    node = producerOf(node.inputs[0] ?? '', scopes);
+  }
+  if (node?.opType !== 'DequantizeLinear') return false;
   const zeroPoint = constantOf(node.inputs[2] ?? '', scopes);
   return zeroPoint === undefined || /^u?int8$/.test(zeroPoint.dataType);
 }
@@ -155,22 +156,20 @@ interface FoundWeight {
 }
 
 /** The constant behind a weight, looking through DequantizeLinear, Identity and Transpose. */
-function findWeight(
-  value: string,
-  scopes: readonly Scope[],
-  isDequantizedBehind: boolean,
-): FoundWeight | undefined {
-  const tensor = constantOf(value, scopes);
-  if (tensor !== undefined) return { tensor, isTurned: false, isDequantized: isDequantizedBehind };
-  const node = producerOf(value, scopes);
-  const input = node?.inputs[0] ?? '';
-  if (node?.opType === 'DequantizeLinear') return findWeight(input, scopes, true);
-  if (node?.opType === 'Identity') return findWeight(input, scopes, isDequantizedBehind);
-  if (node?.opType !== 'Transpose') return undefined;
-  const found = findWeight(input, scopes, isDequantizedBehind);
-  const [first] = intsAttribute(node, 'perm') ?? [];
-  const turns = first === undefined || first === 1;
-  return found && { ...found, isTurned: found.isTurned !== turns };
+function findWeight(value: string, scopes: readonly Scope[]): FoundWeight | undefined {
+  let [at, isTurned, isDequantized] = [value, false, false];
+  for (;;) {
+    const tensor = constantOf(at, scopes);
+    if (tensor !== undefined) return { tensor, isTurned, isDequantized };
+    const node = producerOf(at, scopes);
+    if (node === undefined) return undefined;
+    if (node.opType === 'DequantizeLinear') isDequantized = true;
+    else if (node.opType === 'Transpose') {
+      const [first] = intsAttribute(node, 'perm') ?? [];
+      if (first === undefined || first === 1) isTurned = !isTurned;
+    } else if (node.opType !== 'Identity') return undefined;
+    at = node.inputs[0] ?? '';
+  }
 }
 
 function constantOf(value: string, scopes: readonly Scope[]): Tensor | undefined {

@@ -128,6 +128,22 @@ describe('scanSaturation', () => {
     ]);
   });
 
+  it('looks through chains as long as files may make them', async () => {
+    const chain = (from: string, name: string): Node[] =>
+      Array.from({ length: 30_000 }, (_, index) =>
+        node('Identity', [index === 0 ? from : `${name}${index}`], `${name}${index + 1}`),
+      );
+    const nodes = [
+      ...QUANTIZED_INPUT,
+      ...chain('d', 'x_'),
+      node('DequantizeLinear', ['w', 's'], 'v'),
+      ...chain('v', 'v_'),
+      node('MatMul', ['x_30000', 'v_30000'], 'y'),
+    ];
+    const { products } = await scanSaturation(product(nodes, [integers('w', [4, 2], WEIGHT)]));
+    expect(products).toMatchObject([{ worstPair: 129, unsafePairs: 1 }]);
+  });
+
   it('proves what it calls safe: no activations saturate, and some do where a pair is unsafe', async () => {
     const byte = fc.integer({ min: -127, max: 127 });
     const weights = fc.array(byte, { minLength: 10, maxLength: 10 });
