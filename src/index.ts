@@ -3,6 +3,7 @@
  * disk; everything else takes values and returns values.
  */
 
+export type { Manifest } from './artifact/manifest.ts';
 // Calibration: data sets, statistics that merge in any order, ranges made of them.
 export {
   type CalibrationFile,
@@ -40,9 +41,6 @@ export {
   UnsupportedError,
   UsageError,
 } from './errors.ts';
-// TensorRT: the rules that a Q/DQ graph must keep.
-export type { Finding } from './formats/tensorrt/finding.ts';
-export { lintQdq } from './formats/tensorrt/lint-qdq.ts';
 // Models: a readonly graph with lazy weights, read from and written to ONNX files.
 export {
   canonicalDomain,
@@ -66,18 +64,10 @@ export {
   type TensorSource,
 } from './ir/tensor.ts';
 export { validate } from './ir/validate.ts';
-// Passes: Model in, Model out; the same object back means that nothing changed. And recognition.
-export type { Block } from './passes/block.ts';
-export { findBlocks } from './passes/find-blocks.ts';
-export { findLinears } from './passes/find-linears.ts';
 export { PASSES } from './passes/index.ts';
-export type { LinearLayer } from './passes/linear-layer.ts';
 export { type Pass, type PassContext, runPasses } from './passes/pass.ts';
-// Quantization: a recipe and ranges make a plan (plain data), a plan makes a model.
-export { type ApplyOptions, applyQuantization } from './quantize/apply.ts';
 export { inspectModel } from './quantize/inspect/inspect-model.ts';
 export type { ModelSummary } from './quantize/inspect/model-summary.ts';
-export { type Lowering, ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from './quantize/lowering.ts';
 export { planQuantization } from './quantize/plan.ts';
 export {
   parseQuantizationFile,
@@ -103,8 +93,22 @@ export {
 // Runners: the runtimes that calibrate and judge.
 export { chooseDevice, type DeviceChoice } from './runners/devices.ts';
 export { RUNNERS } from './runners/index.ts';
-export type { Device, Feeds, LoadOptions, Runner, Session, TensorValue } from './runners/runner.ts';
+export type { Device, LoadOptions, Runner, Session } from './runners/runner.ts';
 export { type OpenOptions, openModel, type SaveOptions, saveModel } from './storage/model-file.ts';
+// Passes: Model in, Model out; the same object back means that nothing changed. And recognition.
+export type { Block } from './structure/block.ts';
+export { findBlocks } from './structure/find-blocks.ts';
+export { findLinears } from './structure/find-linears.ts';
+export type { LinearLayer } from './structure/linear-layer.ts';
+// TensorRT: the rules that a Q/DQ graph must keep.
+export type { Finding } from './targets/finding.ts';
+// Quantization: a recipe and ranges make a plan (plain data), a plan makes a model.
+export { type ApplyOptions, applyQuantization } from './targets/onnx/apply.ts';
+export { type Lowering, ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from './targets/onnx/lowering.ts';
+export { lintQdq } from './targets/tensorrt/lint-qdq.ts';
+export type { Feeds, TensorValue } from './values/tensor-value.ts';
+/** Version of this package. */
+export { VERSION } from './version.ts';
 // Workflows: one per verb of the command line. They report through a Reporter and never print.
 export { type CalibrateOptions, type CalibrateResult, calibrate } from './workflows/calibrate.ts';
 export { type CheckOptions, check, enforceGates } from './workflows/check.ts';
@@ -116,11 +120,7 @@ export {
   exportModel,
 } from './workflows/export.ts';
 export { inspectSensitivity, type SensitivityOptions } from './workflows/inspect-sensitivity.ts';
-export type { Manifest } from './workflows/manifest.ts';
-export type { RunSummary } from './workflows/pipeline.ts';
 export type { ProgressEvent, Reporter } from './workflows/progress.ts';
+export type { RunSummary } from './workflows/project/pipeline.ts';
 export { type QuantizeOptions, type QuantizeOutcome, quantize } from './workflows/quantize.ts';
 export { type RunOptions, runPipeline } from './workflows/run.ts';
-
-/** Version of this package. */
-export { VERSION } from './workflows/version.ts';

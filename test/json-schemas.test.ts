@@ -7,7 +7,7 @@ import { calibrationJsonSchema } from '../src/calibrate/calibration-file.ts';
 import { datasetJsonSchema } from '../src/calibrate/data/dataset-schema.ts';
 import { checkResultJsonSchema } from '../src/check/check-result-schema.ts';
 import { recipeJsonSchema } from '../src/recipe/recipe.ts';
-import { pipelineJsonSchema } from '../src/workflows/pipeline-config.ts';
+import { pipelineJsonSchema } from '../src/workflows/project/pipeline-config.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const SCHEMAS = {

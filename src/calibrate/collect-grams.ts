@@ -1,6 +1,6 @@
-import type { GramFile } from './activation-observer.ts';
 import { type CollectOptions, collectStatistics } from './collect-statistics.ts';
 import { cutModel } from './cut-model.ts';
+import type { GramFile } from './observe/activation-observer.ts';
 import type { PartLimits } from './part-limits.ts';
 
 /** Second moments held by one pass over the data, when the model is not run block by block. */

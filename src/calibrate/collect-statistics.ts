@@ -1,26 +1,26 @@
 import { join } from 'node:path';
 import { asMisfit, UsageError } from '../errors.ts';
 import type { Model } from '../ir/model.ts';
-import type { Feeds } from '../runners/runner.ts';
 import { saveModel } from '../storage/model-file.ts';
+import { makeScratchFolder } from '../storage/scratch-folder.ts';
 import { removeTemporaryFolder } from '../storage/temporary-folder.ts';
+import type { Feeds } from '../values/tensor-value.ts';
+import { cutModel, type ModelPart } from './cut-model.ts';
+import { exposeValues } from './expose-values.ts';
+import { type FeedHints, type FeedInput, feedInputs } from './feed-input.ts';
+import { makeFeeds } from './make-feeds.ts';
 import type {
   ActivationObserver,
   GramFile,
   GramOptions,
   ObserverOptions,
   OpenObserver,
-} from './activation-observer.ts';
-import { cutModel, type ModelPart } from './cut-model.ts';
-import { exposeValues } from './expose-values.ts';
-import { type FeedHints, type FeedInput, feedInputs } from './feed-input.ts';
-import { gramModel } from './gram-model.ts';
-import { makeFeeds } from './make-feeds.ts';
-import { observerSession } from './observer-session.ts';
+} from './observe/activation-observer.ts';
+import { gramModel } from './observe/gram-model.ts';
+import { observerSession } from './observe/observer-session.ts';
 import { type PartLimits, partLimits } from './part-limits.ts';
 import { prepareAhead } from './prepare-ahead.ts';
 import type { Dataset } from './sample.ts';
-import { makeScratchFolder } from './scratch-folder.ts';
 import type { TensorStatistics } from './statistics.ts';
 import { tapValues } from './tap-values.ts';
 import { ValueSpool } from './value-spool.ts';

@@ -1,7 +1,7 @@
 import { capturedByNode } from '../ir/index-uses.ts';
 import type { Model, Node, ValueInfo } from '../ir/model.ts';
-import { findBlocks } from '../passes/find-blocks.ts';
 import { inferFacts, type ModelFacts } from '../passes/infer-facts.ts';
+import { findBlocks } from '../structure/find-blocks.ts';
 import { assignParts, type PartAssignment } from './assign-parts.ts';
 import { tapValues } from './tap-values.ts';
 

@@ -1,8 +1,8 @@
 import { UnsupportedError } from '../errors.ts';
-import type { TensorValue } from '../runners/runner.ts';
-import { filledValue } from './element-array.ts';
+import { isBatchDim, isPastDim } from '../structure/input-role.ts';
+import { filledValue } from '../values/element-array.ts';
+import type { TensorValue } from '../values/tensor-value.ts';
 import { describeDims, type FeedHints, type FeedInput } from './feed-input.ts';
-import { isBatchDim, isPastDim } from './input-role.ts';
 
 /**
  * Returns an empty KV cache: declared sizes stay, the batch is that of the sample and the past 0. Two

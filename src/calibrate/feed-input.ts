@@ -4,7 +4,7 @@ import type { KnownDataType } from '../ir/data-type.ts';
 import { indexUses, type Use, type UseIndex } from '../ir/index-uses.ts';
 import type { Dim, Graph, Node } from '../ir/model.ts';
 import type { Tensor } from '../ir/tensor.ts';
-import { isNamedEncoderCache, presentOf, roleOf } from './input-role.ts';
+import { isNamedEncoderCache, presentOf, roleOf } from '../structure/input-role.ts';
 
 /** An input that a model wants fed. Inputs of a `Session` are of this shape, too. */
 export interface FeedInput {

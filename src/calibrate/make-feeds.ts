@@ -1,11 +1,17 @@
 import { UnsupportedError, UsageError } from '../errors.ts';
 import type { Dim } from '../ir/model.ts';
 import { elementCount } from '../ir/tensor.ts';
-import type { Feeds, TensorValue } from '../runners/runner.ts';
-import { castValue, filledValue, repeated } from './element-array.ts';
+import {
+  isAlias,
+  isNamedEncoderCache,
+  isPastDim,
+  isTokenIds,
+  roleOf,
+} from '../structure/input-role.ts';
+import { castValue, filledValue, repeated } from '../values/element-array.ts';
+import type { Feeds, TensorValue } from '../values/tensor-value.ts';
 import { emptyCache } from './empty-cache.ts';
 import { describeDims, type FeedHints, type FeedInput } from './feed-input.ts';
-import { isAlias, isNamedEncoderCache, isPastDim, isTokenIds, roleOf } from './input-role.ts';
 import type { Dataset, Sample } from './sample.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { TensorValue } from '../runners/runner.ts';
+import type { TensorValue } from '../values/tensor-value.ts';
 
 /** Calibration passes read `calibration`; `check` reads `heldOut`, which never reaches calibration. */
 export type Split = 'calibration' | 'heldOut';

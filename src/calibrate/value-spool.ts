@@ -2,9 +2,9 @@ import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RunnerError } from '../errors.ts';
-import type { TensorValue } from '../runners/runner.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
-import { elementsFromBytes } from './element-array.ts';
+import { elementsFromBytes } from '../values/element-array.ts';
+import type { TensorValue } from '../values/tensor-value.ts';
 
 interface Spilled extends Omit<TensorValue, 'data'> {
   readonly offset: number;

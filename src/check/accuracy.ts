@@ -2,7 +2,8 @@ import type { Sample } from '../calibrate/sample.ts';
 import { asMisfit, UsageError } from '../errors.ts';
 import { isFloatDataType } from '../ir/data-type.ts';
 import { float16ArrayToFloat32 } from '../numerics/float16.ts';
-import type { Feeds, Session, SessionValue, TensorValue } from '../runners/runner.ts';
+import type { Session, SessionValue } from '../runners/runner.ts';
+import type { Feeds, TensorValue } from '../values/tensor-value.ts';
 import type { Accuracy } from './check-result.ts';
 import {
   type ClassificationSums,

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { FormatError } from '../errors.ts';
-import type { FusionAudit } from '../quantize/audit-fusion.ts';
-import type { Saturation } from '../quantize/saturation.ts';
+import type { FusionAudit } from '../targets/onnx/audit-fusion.ts';
+import type { Saturation } from '../targets/onnx/saturation.ts';
 import { CHECK_SCHEMA, type CheckResult } from './check-result.ts';
 
 const fraction = z.number().min(0).max(1);

@@ -5,8 +5,8 @@
  * measured figures alone. Units are in the names; fractions are 0..1 unless named otherwise.
  */
 
-import type { FusionAudit } from '../quantize/audit-fusion.ts';
-import type { Saturation } from '../quantize/saturation.ts';
+import type { FusionAudit } from '../targets/onnx/audit-fusion.ts';
+import type { Saturation } from '../targets/onnx/saturation.ts';
 import type { KernelTimes } from './kernel-times.ts';
 
 /** Value of {@link CheckResult.schema}; changes when a field changes its meaning. */

@@ -1,5 +1,5 @@
 import { median } from '../numerics/quantile.ts';
-import type { KernelTime } from '../runners/session-commands.ts';
+import type { KernelTime } from '../runners/onnxruntime/session-commands.ts';
 
 /** Where the time of one run goes, by onnxruntime's own profile; on a CPU alone. */
 export interface KernelTimes {

@@ -6,8 +6,8 @@
  */
 import { bootstrapMedianRatio } from '../numerics/bootstrap.ts';
 import { median, quantileOfSorted } from '../numerics/quantile.ts';
-import type { SharedSessions } from '../runners/onnxruntime.ts';
-import type { Feeds } from '../runners/runner.ts';
+import type { SharedSessions } from '../runners/onnxruntime/onnxruntime-runner.ts';
+import type { Feeds } from '../values/tensor-value.ts';
 import type { Latency, LatencySummary, Verdict } from './check-result.ts';
 
 /** Milliseconds of runs in turns; entry i of both sides belongs to pair i. */

@@ -1,6 +1,6 @@
-import type { LinearLayer } from '../passes/linear-layer.ts';
 import type { Body } from '../passes/open-bodies.ts';
 import { INT8_BLOCK_SIZE, int4Settings, type Recipe } from '../recipe/recipe.ts';
+import type { LinearLayer } from '../structure/linear-layer.ts';
 import type { SelectedScheme } from './select-scheme.ts';
 
 /** Where a layer lies. */

@@ -1,5 +1,5 @@
-import type { LinearLayer } from '../passes/linear-layer.ts';
 import { type Body, bodyOf, type OpenedModel } from '../passes/open-bodies.ts';
+import type { LinearLayer } from '../structure/linear-layer.ts';
 import type { ActivationRange, ActivationRanges } from './quantization-plan.ts';
 
 /** A range that stands in for one that calibration has not seen. */

@@ -1,7 +1,7 @@
 import { floatAttribute, intAttribute } from '../ir/attributes.ts';
 import { type DataType, dataTypeFromCode, isFloatDataType } from '../ir/data-type.ts';
 import type { Node } from '../ir/model.ts';
-import type { LinearLayer } from '../passes/linear-layer.ts';
+import type { LinearLayer } from '../structure/linear-layer.ts';
 
 /** Below this many input or output features integer kernels cost more than they save. */
 const MIN_FEATURES = 16;

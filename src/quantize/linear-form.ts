@@ -1,5 +1,5 @@
-import type { LinearLayer } from '../passes/linear-layer.ts';
 import type { Scheme } from '../recipe/recipe.ts';
+import type { LinearLayer } from '../structure/linear-layer.ts';
 import type { LinearForm } from './quantization-plan.ts';
 
 /**

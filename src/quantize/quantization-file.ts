@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { FormatError } from '../errors.ts';
 import { type DataType, isKnownDataType } from '../ir/data-type.ts';
 import { chooseSymmetricScale } from '../numerics/affine.ts';
-import { LINEAR_ROLES } from '../passes/linear-layer.ts';
 import { CALIBRATORS, RECIPE_SCHEMA, SCHEMES } from '../recipe/recipe.ts';
+import { LINEAR_ROLES } from '../structure/linear-layer.ts';
 import { NEVER_REACHED } from './judge-ranges.ts';
 import type { ActivationRange, ActivationRanges, QuantizationPlan } from './quantization-plan.ts';
 

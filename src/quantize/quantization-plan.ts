@@ -1,6 +1,6 @@
 import type { DataType } from '../ir/data-type.ts';
-import type { LinearRole } from '../passes/linear-layer.ts';
 import type { CalibratorName, Recipe, Scheme } from '../recipe/recipe.ts';
+import type { LinearRole } from '../structure/linear-layer.ts';
 import type { PlannedSmoothing } from './smooth/planned-smoothing.ts';
 
 /** The range of an activation as calibration found it, and how. */

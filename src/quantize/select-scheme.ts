@@ -1,4 +1,3 @@
-import type { LinearLayer } from '../passes/linear-layer.ts';
 import {
   defaultScheme,
   isIntegerScheme,
@@ -6,6 +5,7 @@ import {
   type RecipeRule,
   type Scheme,
 } from '../recipe/recipe.ts';
+import type { LinearLayer } from '../structure/linear-layer.ts';
 
 /** What a recipe asks for one layer, and why when it is not the recipe's default. */
 export interface SelectedScheme {

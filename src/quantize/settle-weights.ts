@@ -1,9 +1,9 @@
 import type { UseIndex } from '../ir/index-uses.ts';
 import type { Node } from '../ir/model.ts';
-import type { LinearLayer } from '../passes/linear-layer.ts';
 import { INT8_BLOCK_SIZE, type Recipe, weightOnlyBlockSize } from '../recipe/recipe.ts';
+import type { Embedding } from '../structure/find-embeddings.ts';
+import type { LinearLayer } from '../structure/linear-layer.ts';
 import type { BodyPlace } from './body-limits.ts';
-import type { Embedding } from './find-embeddings.ts';
 import type { SelectedScheme } from './select-scheme.ts';
 import { weightConsumers } from './weight-consumers.ts';
 

@@ -1,14 +1,14 @@
 import { indexUses, type UseIndex } from '../ir/index-uses.ts';
 import type { Model } from '../ir/model.ts';
 import type { Facts } from '../ops/op-spec.ts';
-import { floatLayers } from '../passes/find-linears.ts';
 import { inferFacts } from '../passes/infer-facts.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
-import type { LinearLayer } from '../passes/linear-layer.ts';
 import { bodyOf, type OpenedModel, openBodies } from '../passes/open-bodies.ts';
 import { type Declined, runPasses } from '../passes/pass.ts';
-import { type Recognition, recognize } from '../passes/recognize.ts';
-import { type Embedding, findEmbeddings } from './find-embeddings.ts';
+import { type Embedding, findEmbeddings } from '../structure/find-embeddings.ts';
+import { floatLayers } from '../structure/find-linears.ts';
+import type { LinearLayer } from '../structure/linear-layer.ts';
+import { type Recognition, recognize } from '../structure/recognize.ts';
 
 /** What planning looks at, whatever the recipe. */
 export interface ModelSurvey {

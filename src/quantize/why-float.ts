@@ -1,9 +1,9 @@
 /** What stays float and why, in words: for errors and warnings. */
 import type { Model } from '../ir/model.ts';
-import { findOpenedLinears } from '../passes/find-linears.ts';
-import { describeForms, findQuantized } from '../passes/find-quantized.ts';
 import { openBodies } from '../passes/open-bodies.ts';
 import { defaultScheme, isIntegerScheme } from '../recipe/recipe.ts';
+import { findOpenedLinears } from '../structure/find-linears.ts';
+import { describeForms, findQuantized } from '../structure/find-quantized.ts';
 import { planTotals } from './plan-totals.ts';
 import type { PlannedTotals, QuantizationPlan } from './quantization-plan.ts';
 

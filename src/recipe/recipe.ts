@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { LINEAR_ROLES } from '../passes/linear-layer.ts';
+import { LINEAR_ROLES } from '../structure/linear-layer.ts';
 
 /** How one linear layer is computed. */
 export const SCHEMES = ['w8a8', 'w8a8-dynamic', 'w8a16', 'w4a16', 'float'] as const;

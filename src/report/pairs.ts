@@ -1,4 +1,4 @@
-import type { Saturation } from '../quantize/saturation.ts';
+import type { Saturation } from '../targets/onnx/saturation.ts';
 
 /** Returns in one line whether the integer products of a model give the same sums on every CPU. */
 export function describePairs(saturation: Saturation): string {

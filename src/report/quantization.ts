@@ -1,5 +1,5 @@
 import type { PlannedLayer, QuantizationPlan } from '../quantize/quantization-plan.ts';
-import type { Saturation } from '../quantize/saturation.ts';
+import type { Saturation } from '../targets/onnx/saturation.ts';
 import type { QuantizeOutcome } from '../workflows/quantize.ts';
 import { renderColumns } from './columns.ts';
 import { formatBytes, formatPercent, formatRatio } from './format.ts';

@@ -1,4 +1,4 @@
-import type { RunSummary } from '../workflows/pipeline.ts';
+import type { RunSummary } from '../workflows/project/pipeline.ts';
 import { renderColumns } from './columns.ts';
 import { renderTerminal, type TerminalOptions } from './terminal.ts';
 

@@ -1,4 +1,4 @@
-import type { Manifest } from '../workflows/manifest.ts';
+import type { Manifest } from '../artifact/manifest.ts';
 import { formatBytes } from './format.ts';
 
 /** Returns the files of an artifact under the folder they lie in, `manifest.json` last. */

@@ -6,11 +6,11 @@ import {
   unavailableReason,
   type VulkanDriver,
   webgpuIsSoftware,
-} from './onnxruntime-devices.ts';
-import { findOnnxruntime } from './onnxruntime-package.ts';
+} from './onnxruntime/onnxruntime-devices.ts';
+import { findOnnxruntime } from './onnxruntime/onnxruntime-package.ts';
+import { saturatesPairs } from './onnxruntime/saturation-probe.ts';
 import type { Device } from './runner.ts';
-import { saturatesPairs } from './saturation-probe.ts';
-import { findProgram, findTrtexec, readOutput, type Trtexec } from './trtexec.ts';
+import { findProgram, findTrtexec, readOutput, type Trtexec } from './tensorrt/trtexec.ts';
 
 /** A device where a session can run. */
 export type RealDevice = Exclude<Device, 'auto'>;

@@ -1,4 +1,4 @@
-import { onnxruntimeRunner } from './onnxruntime.ts';
+import { onnxruntimeRunner } from './onnxruntime/onnxruntime-runner.ts';
 import type { Runner } from './runner.ts';
 
 /** All runtimes that autoglm can drive. A new one is a file and a line here. */

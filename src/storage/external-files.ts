@@ -1,6 +1,6 @@
 import { realpathSync, statSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
-import type { ExternalFiles } from '../formats/onnx/byte-source.ts';
+import type { ExternalFiles } from '../formats/bytes.ts';
 import { refuse } from '../formats/onnx/refuse.ts';
 import { fileSource } from './file-source.ts';
 

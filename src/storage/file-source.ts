@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, read, readSync, type Stats, statSync } from 'node:fs';
 import { FormatError } from '../errors.ts';
-import type { ByteSource } from '../formats/onnx/byte-source.ts';
+import type { ByteSource } from '../formats/bytes.ts';
 
 /**
  * Files kept open at once. Torch may store every weight in a file of its own, and systems allow

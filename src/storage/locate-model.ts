@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError, UsageError } from '../errors.ts';
-import { isFile } from './output-folder.ts';
+import { isFile } from './atomic-files.ts';
 
 /**
  * Returns the path of the .onnx file that `path` means: a file itself; in a folder the decoder of

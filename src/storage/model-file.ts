@@ -1,14 +1,14 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../errors.ts';
-import type { OutputFolder } from '../formats/onnx/byte-source.ts';
+import type { OutputFolder } from '../formats/bytes.ts';
 import { readOnnxModel } from '../formats/onnx/read.ts';
 import { type WriteOptions, writeOnnxModel } from '../formats/onnx/write.ts';
 import type { Model, WeightStorage } from '../ir/model.ts';
+import { isFile, stageFolder } from './atomic-files.ts';
 import { externalFilesOf } from './external-files.ts';
 import { fileSource } from './file-source.ts';
 import { locateModel } from './locate-model.ts';
-import { isFile, stageFolder } from './output-folder.ts';
 
 /** How {@link openModel} finds what belongs to a model. */
 export interface OpenOptions {

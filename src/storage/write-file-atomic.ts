@@ -1,5 +1,5 @@
 import { basename, dirname } from 'node:path';
-import { stageFolder } from './output-folder.ts';
+import { stageFolder } from './atomic-files.ts';
 
 /**
  * Writes a whole file (text as UTF-8), making its folder where needed: temporary name, sync,

@@ -1,20 +1,13 @@
 import { join } from 'node:path';
+import { openModelOnDisk } from '../artifact/model-on-disk.ts';
 import { type CalibrationFile, serialiseCalibration } from '../calibrate/calibration-file.ts';
-import { writeThroughStaging } from '../storage/staging-folder.ts';
+import { writeThroughStaging } from '../storage/replace-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
-import {
-  CALIBRATION_NAME,
-  calibrateInto,
-  mergeCalibrationPaths,
-  readCalibration,
-} from './calibrate-model.ts';
-import { writeTables } from './calibration-tables.ts';
 import type { CalibratorName, TableFormat } from './choices.ts';
-import { openModelOnDisk } from './model-identity.ts';
-import { openData } from './open-data.ts';
-import { runConfig } from './pipeline.ts';
-import type { PipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
+import { openData } from './project/open-data.ts';
+import { runConfig } from './project/pipeline.ts';
+import type { PipelineConfig } from './project/pipeline-config.ts';
 import {
   dataChoice,
   refuseWithConfig,
@@ -22,7 +15,14 @@ import {
   requireOutput,
   resolveRequest,
   type VerbOptions,
-} from './resolve-request.ts';
+} from './project/resolve-request.ts';
+import {
+  CALIBRATION_NAME,
+  calibrateInto,
+  mergeCalibrationPaths,
+  readCalibration,
+} from './stages/calibrate-model.ts';
+import { writeTables } from './stages/calibration-tables.ts';
 
 /** Options of `calibrate`. */
 export interface CalibrateOptions extends VerbOptions {

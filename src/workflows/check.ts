@@ -1,19 +1,19 @@
 import { dirname } from 'node:path';
+import { artifactFolder, MANIFEST_NAME, readManifest } from '../artifact/manifest.ts';
+import { openModelOnDisk } from '../artifact/model-on-disk.ts';
 import type { CheckResult } from '../check/check-result.ts';
 import { type Gates, parseGates } from '../check/gates.ts';
 import { GateFailedError, UsageError } from '../errors.ts';
 import { renderJunit } from '../report/index.ts';
 import type { Device } from '../runners/runner.ts';
-import { writeThroughStaging } from '../storage/staging-folder.ts';
+import { writeThroughStaging } from '../storage/replace-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
-import { CHECK_FILES, type CheckRequest, runCheck, writeCheck } from './check-into.ts';
-import { artifactFolder, MANIFEST_NAME, readManifest } from './manifest.ts';
-import { openModelOnDisk } from './model-identity.ts';
-import { runConfig } from './pipeline.ts';
-import type { PipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
-import { resolveConfig, type VerbOptions } from './resolve-request.ts';
-import { searchBeside } from './search-beside.ts';
+import { runConfig } from './project/pipeline.ts';
+import type { PipelineConfig } from './project/pipeline-config.ts';
+import { resolveConfig, type VerbOptions } from './project/resolve-request.ts';
+import { searchBeside } from './search/search-beside.ts';
+import { CHECK_FILES, type CheckRequest, runCheck, writeCheck } from './stages/check-into.ts';
 
 /** Options of `check`. */
 export interface CheckOptions extends Omit<VerbOptions, 'model'> {

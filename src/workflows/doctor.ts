@@ -1,5 +1,5 @@
 import { type MachineReport, probeDevices } from '../runners/devices.ts';
-import { VERSION } from './version.ts';
+import { VERSION } from '../version.ts';
 
 /** What `doctor` prints. */
 export interface Diagnosis {

@@ -1,23 +1,15 @@
 import { join } from 'node:path';
+import { MANIFEST_NAME } from '../artifact/manifest.ts';
+import { type ModelOnDisk, openModelOnDisk } from '../artifact/model-on-disk.ts';
 import { UsageError } from '../errors.ts';
-import { TENSORRT_FILES } from '../formats/tensorrt/write.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import type { Recipe } from '../recipe/recipe.ts';
-import { exists, writeThroughStaging } from '../storage/staging-folder.ts';
+import { exists, writeThroughStaging } from '../storage/replace-folder.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
-import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
-import { CHECK_FILES } from './check-into.ts';
-import { parseShapes } from './engine-shapes.ts';
-import { type ExportResult, exportInto } from './export-model.ts';
-import { MANIFEST_NAME } from './manifest.ts';
-import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
-import { runConfig } from './pipeline.ts';
-import type { PipelineConfig } from './pipeline-config.ts';
+import { TENSORRT_FILES } from '../targets/tensorrt/write.ts';
 import type { Reporter } from './progress.ts';
-import { needsRanges, planOnly } from './quantize.ts';
-import { loadRecipe, QUANTIZED_FILES, writePlan } from './quantize-model.ts';
-import { readExport } from './read-export.ts';
-import { requireExportable } from './require-possible.ts';
+import { runConfig } from './project/pipeline.ts';
+import type { PipelineConfig } from './project/pipeline-config.ts';
 import {
   dataChoice,
   refuseWithConfig,
@@ -25,7 +17,15 @@ import {
   requireOwnOutput,
   resolveRequest,
   type VerbOptions,
-} from './resolve-request.ts';
+} from './project/resolve-request.ts';
+import { needsRanges, planOnly } from './quantize.ts';
+import { CALIBRATION_NAME, calibrateInto, readCalibration } from './stages/calibrate-model.ts';
+import { CHECK_FILES } from './stages/check-into.ts';
+import { parseShapes } from './stages/engine-shapes.ts';
+import { type ExportResult, exportInto } from './stages/export-model.ts';
+import { loadRecipe, QUANTIZED_FILES, writePlan } from './stages/quantize-model.ts';
+import { readExport } from './stages/read-export.ts';
+import { requireExportable } from './stages/require-possible.ts';
 
 /** Options of `export`. */
 export interface ExportOptions extends VerbOptions {

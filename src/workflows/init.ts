@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.ts';
-import { exists } from '../storage/staging-folder.ts';
+import { exists } from '../storage/replace-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 
 const STARTER = `# autoglm: what "autoglm run" does, and what verbs without a model take their defaults from.

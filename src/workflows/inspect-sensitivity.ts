@@ -1,14 +1,19 @@
 import { join } from 'node:path';
+import { openModelOnDisk } from '../artifact/model-on-disk.ts';
 import type { SearchFile } from '../quantize/search/search-file.ts';
-import { CALIBRATION_NAME, calibrateSource, readCalibration } from './calibrate-model.ts';
-import { openModelOnDisk } from './model-identity.ts';
-import { planModel } from './plan-model.ts';
 import type { Reporter } from './progress.ts';
-import { loadRecipe } from './quantize-model.ts';
-import { dataChoice, requireData, resolveRequest, type VerbOptions } from './resolve-request.ts';
-import { searchCacheFolder } from './search-cache.ts';
-import { rankSensitivity } from './search-plan.ts';
-import { searchedRecipe } from './search-request.ts';
+import {
+  dataChoice,
+  requireData,
+  resolveRequest,
+  type VerbOptions,
+} from './project/resolve-request.ts';
+import { searchCacheFolder } from './search/search-cache.ts';
+import { rankSensitivity } from './search/search-plan.ts';
+import { searchedRecipe } from './search/search-request.ts';
+import { CALIBRATION_NAME, calibrateSource, readCalibration } from './stages/calibrate-model.ts';
+import { planModel } from './stages/plan-model.ts';
+import { loadRecipe } from './stages/quantize-model.ts';
 
 /** Options of `inspect --sensitivity`. */
 export interface SensitivityOptions

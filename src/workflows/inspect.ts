@@ -1,8 +1,8 @@
+import { openModelOnDisk } from '../artifact/model-on-disk.ts';
 import { findWeightGrids, type WeightGrids } from '../quantize/inspect/find-weight-grids.ts';
 import { inspectInterface, inspectModel } from '../quantize/inspect/inspect-model.ts';
 import type { ModelSummary } from '../quantize/inspect/model-summary.ts';
-import { openModelOnDisk } from './model-identity.ts';
-import { resolveRequest } from './resolve-request.ts';
+import { resolveRequest } from './project/resolve-request.ts';
 
 /** What `inspect` prints: where the model lies and what is in it. */
 export interface Inspection {

@@ -1,28 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { MANIFEST_NAME, readManifest } from '../artifact/manifest.ts';
+import { type ModelOnDisk, openModelOnDisk } from '../artifact/model-on-disk.ts';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
+import { requireRaised } from '../passes/prepare-model.ts';
 import { planAhead } from '../quantize/plan-ahead.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import { budgetOf } from '../quantize/search/budget-options.ts';
 import { SEARCH_NAME } from '../quantize/search/search-file.ts';
 import { defaultScheme, type Recipe, type Scheme } from '../recipe/recipe.ts';
-import { writeThroughStaging } from '../storage/staging-folder.ts';
-import { CALIBRATION_NAME, calibrateInto, readCalibration } from './calibrate-model.ts';
-import { MANIFEST_NAME, readManifest } from './manifest.ts';
-import { type ModelOnDisk, openModelOnDisk } from './model-identity.ts';
-import { runConfig } from './pipeline.ts';
-import type { PipelineConfig } from './pipeline-config.ts';
-import { planModel } from './plan-model.ts';
-import { planWarnings } from './plan-notes.ts';
-import { requireRaised } from './prepare-model.ts';
+import { writeThroughStaging } from '../storage/replace-folder.ts';
 import type { Reporter } from './progress.ts';
-import {
-  loadRecipe,
-  QUANTIZED_FILES,
-  type QuantizeResult,
-  quantizeInto,
-} from './quantize-model.ts';
-import { requireQuantizable, requireSearchable } from './require-possible.ts';
+import { runConfig } from './project/pipeline.ts';
+import type { PipelineConfig } from './project/pipeline-config.ts';
 import {
   dataChoice,
   refuseWithConfig,
@@ -30,9 +20,19 @@ import {
   requireOwnOutput,
   resolveRequest,
   type VerbOptions,
-} from './resolve-request.ts';
-import { searchBeside } from './search-beside.ts';
-import { type SearchOptions, searchedRecipe, searchRequestOf } from './search-request.ts';
+} from './project/resolve-request.ts';
+import { searchBeside } from './search/search-beside.ts';
+import { type SearchOptions, searchedRecipe, searchRequestOf } from './search/search-request.ts';
+import { CALIBRATION_NAME, calibrateInto, readCalibration } from './stages/calibrate-model.ts';
+import { planModel } from './stages/plan-model.ts';
+import { planWarnings } from './stages/plan-notes.ts';
+import {
+  loadRecipe,
+  QUANTIZED_FILES,
+  type QuantizeResult,
+  quantizeInto,
+} from './stages/quantize-model.ts';
+import { requireQuantizable, requireSearchable } from './stages/require-possible.ts';
 
 /** Options of `quantize`. */
 export interface QuantizeOptions extends VerbOptions, SearchOptions {

@@ -4,12 +4,12 @@ import type { CheckResult } from '../check/check-result.ts';
 import { parseCheckResult } from '../check/check-result-schema.ts';
 import { UsageError } from '../errors.ts';
 import { renderHtml, renderJson, renderJunit, renderMarkdown } from '../report/index.ts';
-import { exists } from '../storage/staging-folder.ts';
+import { exists } from '../storage/replace-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
-import { CHECK_FILES } from './check-into.ts';
 import type { ReportFormat } from './choices.ts';
-import { loadPipelineConfig } from './pipeline-config.ts';
-import { searchBeside } from './search-beside.ts';
+import { loadPipelineConfig } from './project/pipeline-config.ts';
+import { searchBeside } from './search/search-beside.ts';
+import { CHECK_FILES } from './stages/check-into.ts';
 
 /** Returns the check of a folder (or of the config's output) and, when asked, writes it in one form. */
 export async function report(options: {

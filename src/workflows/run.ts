@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import { UsageError } from '../errors.ts';
-import { exists } from '../storage/staging-folder.ts';
+import { exists } from '../storage/replace-folder.ts';
 import { writeJunit } from './check.ts';
 import { STAGE_NAMES, type StageName, TARGETS } from './choices.ts';
-import { RUN_NAME, type RunSummary, runConfig } from './pipeline.ts';
-import { loadPipelineConfig } from './pipeline-config.ts';
 import type { Reporter } from './progress.ts';
+import { RUN_NAME, type RunSummary, runConfig } from './project/pipeline.ts';
+import { loadPipelineConfig } from './project/pipeline-config.ts';
 
 /** Options of `run`. */
 export interface RunOptions {

@@ -1,5 +1,6 @@
 /** Runs the first and the last layer of a model and of what was made of it, and compares them. */
-import { toFloat32 } from '../../src/calibrate/element-array.ts';
+
+import { openModelOnDisk } from '../../src/artifact/model-on-disk.ts';
 import { feedInputs } from '../../src/calibrate/feed-input.ts';
 import { makeFeeds } from '../../src/calibrate/make-feeds.ts';
 import type { Sample } from '../../src/calibrate/sample.ts';
@@ -7,14 +8,14 @@ import { tapValues } from '../../src/calibrate/tap-values.ts';
 import type { Model } from '../../src/ir/model.ts';
 import { compareArrays, cosine, sqnrDecibels } from '../../src/numerics/similarity.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
-import { findBlocks } from '../../src/passes/find-blocks.ts';
 import { gatherBeforeCast } from '../../src/passes/gather-before-cast.ts';
 import { runPasses } from '../../src/passes/pass.ts';
-import type { Feeds, TensorValue } from '../../src/runners/runner.ts';
 import { openModel } from '../../src/storage/model-file.ts';
-import { openModelOnDisk } from '../../src/workflows/model-identity.ts';
-import { feedHints, openData } from '../../src/workflows/open-data.ts';
-import { runTapped } from '../../src/workflows/run-tapped.ts';
+import { findBlocks } from '../../src/structure/find-blocks.ts';
+import { toFloat32 } from '../../src/values/element-array.ts';
+import type { Feeds, TensorValue } from '../../src/values/tensor-value.ts';
+import { feedHints, openData } from '../../src/workflows/project/open-data.ts';
+import { runTapped } from '../../src/workflows/proof/run-tapped.ts';
 
 /** What a layer adds to the residual stream, in the artifact against the source. */
 export interface LayerComparison {

@@ -12,14 +12,14 @@ import {
 import type { Model } from '../../src/ir/model.ts';
 import { inlineTensor } from '../../src/ir/tensor.ts';
 import { createRandom } from '../../src/numerics/random.ts';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { auditFusion } from '../../src/quantize/audit-fusion.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
 import { formatInterval, formatMilliseconds, formatRatio } from '../../src/report/format.ts';
-import { openSessions } from '../../src/runners/onnxruntime.ts';
-import type { Feeds } from '../../src/runners/runner.ts';
+import { openSessions } from '../../src/runners/onnxruntime/onnxruntime-runner.ts';
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
+import type { Feeds } from '../../src/values/tensor-value.ts';
 import { node, tinyModel, value } from '../check/tiny-models.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 import { describeMachine, hasInt8Products } from './machine.ts';

@@ -9,15 +9,15 @@ import {
 } from '../../src/calibrate/collect-statistics.ts';
 import { cutModel } from '../../src/calibrate/cut-model.ts';
 import { openDataset } from '../../src/calibrate/dataset.ts';
+import { openOnnxruntimeObserver } from '../../src/calibrate/observe/observer.ts';
 import type { Dataset } from '../../src/calibrate/sample.ts';
 import { statisticsToRecord } from '../../src/calibrate/statistics-record.ts';
 import type { Model } from '../../src/ir/model.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
-import { findLinears } from '../../src/passes/find-linears.ts';
 import { runPasses } from '../../src/passes/pass.ts';
-import { openOnnxruntimeObserver } from '../../src/runners/observer.ts';
 import { openModel } from '../../src/storage/model-file.ts';
-import { feedHints } from '../../src/workflows/open-data.ts';
+import { findLinears } from '../../src/structure/find-linears.ts';
+import { feedHints } from '../../src/workflows/project/open-data.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

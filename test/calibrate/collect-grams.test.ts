@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import type { GramFile } from '../../src/calibrate/activation-observer.ts';
 import { collectGrams } from '../../src/calibrate/collect-grams.ts';
 import { collectStatistics } from '../../src/calibrate/collect-statistics.ts';
 import { openDataset } from '../../src/calibrate/dataset.ts';
+import type { GramFile } from '../../src/calibrate/observe/activation-observer.ts';
+import { openOnnxruntimeObserver } from '../../src/calibrate/observe/observer.ts';
 import type { Sample } from '../../src/calibrate/sample.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
-import { findLinears } from '../../src/passes/find-linears.ts';
 import { runPasses } from '../../src/passes/pass.ts';
-import { openOnnxruntimeObserver } from '../../src/runners/observer.ts';
 import { openModel } from '../../src/storage/model-file.ts';
+import { findLinears } from '../../src/structure/find-linears.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 import { FLOAT, tinyModel, writeTiny } from '../runners/tiny-models.ts';
 

@@ -2,14 +2,14 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { type CollectOptions, collectStatistics } from '../../src/calibrate/collect-statistics.ts';
 import { openDataset } from '../../src/calibrate/dataset.ts';
+import { openOnnxruntimeObserver } from '../../src/calibrate/observe/observer.ts';
 import type { Sample } from '../../src/calibrate/sample.ts';
 import { mergeStatistics } from '../../src/calibrate/statistics.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { Model } from '../../src/ir/model.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
-import { findLinears } from '../../src/passes/find-linears.ts';
-import { openOnnxruntimeObserver } from '../../src/runners/observer.ts';
 import { openModel } from '../../src/storage/model-file.ts';
+import { findLinears } from '../../src/structure/find-linears.ts';
 import { FLOAT, tinyModel, writeTiny } from '../runners/tiny-models.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { collectStatistics } from '../../src/calibrate/collect-statistics.ts';
 import { exposeValues } from '../../src/calibrate/expose-values.ts';
+import { openOnnxruntimeObserver } from '../../src/calibrate/observe/observer.ts';
 import type { Sample } from '../../src/calibrate/sample.ts';
 import { mergeStatistics } from '../../src/calibrate/statistics.ts';
 import { distinctNames } from '../../src/passes/distinct-names.ts';
-import { openOnnxruntimeObserver } from '../../src/runners/observer.ts';
-import type { TensorValue } from '../../src/runners/runner.ts';
+import type { TensorValue } from '../../src/values/tensor-value.ts';
 import { merged, nested } from '../quantize/body-models.ts';
 import { noise } from '../quantize/small-models.ts';
 

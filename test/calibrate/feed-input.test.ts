@@ -4,7 +4,7 @@ import { asFed, makeFeeds } from '../../src/calibrate/make-feeds.ts';
 import type { Sample } from '../../src/calibrate/sample.ts';
 import { UnsupportedError, UsageError } from '../../src/errors.ts';
 import type { Dim, Model, Node, ValueInfo } from '../../src/ir/model.ts';
-import type { TensorValue } from '../../src/runners/runner.ts';
+import type { TensorValue } from '../../src/values/tensor-value.ts';
 import { floats, model, node, value } from '../quantize/small-models.ts';
 
 function ids(...tokens: readonly number[]): TensorValue {

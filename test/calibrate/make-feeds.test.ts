@@ -5,7 +5,7 @@ import type { Sample } from '../../src/calibrate/sample.ts';
 import { UnsupportedError } from '../../src/errors.ts';
 import type { KnownDataType } from '../../src/ir/data-type.ts';
 import type { Dim } from '../../src/ir/model.ts';
-import type { TensorValue } from '../../src/runners/runner.ts';
+import type { TensorValue } from '../../src/values/tensor-value.ts';
 
 const TEXT: Sample = {
   index: 0,

@@ -7,8 +7,9 @@ import { evaluateGates } from '../../src/check/gates.ts';
 import { RunRefusedError, UsageError } from '../../src/errors.ts';
 import type { Model } from '../../src/ir/model.ts';
 import { createRandom } from '../../src/numerics/random.ts';
-import { onnxruntimeRunner } from '../../src/runners/onnxruntime.ts';
-import type { Feeds, Session } from '../../src/runners/runner.ts';
+import { onnxruntimeRunner } from '../../src/runners/onnxruntime/onnxruntime-runner.ts';
+import type { Session } from '../../src/runners/runner.ts';
+import type { Feeds } from '../../src/values/tensor-value.ts';
 import {
   classifier,
   languageModel,

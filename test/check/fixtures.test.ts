@@ -11,7 +11,7 @@ import type { Accuracy } from '../../src/check/check-result.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
 import { inferShapes } from '../../src/passes/infer-shapes.ts';
 import { runPasses } from '../../src/passes/pass.ts';
-import { onnxruntimeRunner } from '../../src/runners/onnxruntime.ts';
+import { onnxruntimeRunner } from '../../src/runners/onnxruntime/onnxruntime-runner.ts';
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { kernelKind, summarizeKernels } from '../../src/check/kernel-times.ts';
-import { profileKernels, withoutFirstRun } from '../../src/runners/kernel-profile.ts';
-import type { KernelTime } from '../../src/runners/session-commands.ts';
+import { profileKernels, withoutFirstRun } from '../../src/runners/onnxruntime/kernel-profile.ts';
+import type { KernelTime } from '../../src/runners/onnxruntime/session-commands.ts';
 import { normals, quantizedLanguageModel, saveTiny, squareMatMul } from './tiny-models.ts';
 
 function call(node: string, opType: string, milliseconds: number): KernelTime {

@@ -4,8 +4,8 @@ import {
   measureLatency,
   timeSessions,
 } from '../../src/check/latency.ts';
-import { openSessions } from '../../src/runners/onnxruntime.ts';
-import type { Feeds } from '../../src/runners/runner.ts';
+import { openSessions } from '../../src/runners/onnxruntime/onnxruntime-runner.ts';
+import type { Feeds } from '../../src/values/tensor-value.ts';
 import { normals, saveTiny, squareMatMul } from './tiny-models.ts';
 
 function rowsOf(size: number): Feeds {

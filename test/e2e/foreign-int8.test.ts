@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { ONNXRUNTIME_LOWERING } from '../../src/quantize/lowering.ts';
 import { saveModel } from '../../src/storage/model-file.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { ONNXRUNTIME_LOWERING } from '../../src/targets/onnx/lowering.ts';
 import { spawnAutoglm } from '../cli/spawn-autoglm.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 import { planFor } from '../quantize/fixture-plans.ts';

@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { type Child, startChild } from '../../src/runners/child.ts';
+import { type Child, startChild } from '../../src/runners/process/child.ts';
 import { ROOT } from '../cli/spawn-autoglm.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 import { mutateModel, seededRandom } from '../models/mutate-model.ts';

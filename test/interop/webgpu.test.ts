@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { float16ToFloat32, float32ArrayToFloat16 } from '../../src/numerics/float16.ts';
-import { onnxruntimeRunner } from '../../src/runners/onnxruntime.ts';
-import { unavailableReason } from '../../src/runners/onnxruntime-devices.ts';
-import { findPlacement } from '../../src/runners/placement.ts';
-import type { Feeds } from '../../src/runners/runner.ts';
+import { unavailableReason } from '../../src/runners/onnxruntime/onnxruntime-devices.ts';
+import { onnxruntimeRunner } from '../../src/runners/onnxruntime/onnxruntime-runner.ts';
+import { findPlacement } from '../../src/runners/onnxruntime/placement.ts';
+import type { Feeds } from '../../src/values/tensor-value.ts';
 import { FLOAT16, matMulModel, tinyModel, writeTiny } from '../runners/tiny-models.ts';
 
 const reason = await unavailableReason('webgpu');

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { findActivations } from '../../src/passes/find-activations.ts';
-import { findLinears } from '../../src/passes/find-linears.ts';
-import { findNorms } from '../../src/passes/find-norms.ts';
 import type { Declined } from '../../src/passes/pass.ts';
-import { recognize } from '../../src/passes/recognize.ts';
+import { findActivations } from '../../src/structure/find-activations.ts';
+import { findLinears } from '../../src/structure/find-linears.ts';
+import { findNorms } from '../../src/structure/find-norms.ts';
+import { recognize } from '../../src/structure/recognize.ts';
 import { parseModel } from '../golden/graph-text.ts';
 
 /** A graph over `x` with constants that the spellings below share. */

@@ -4,8 +4,8 @@
  * saturates, the two would differ; where it does not, the scan proves that none does.
  */
 import { describe, expect, it } from 'vitest';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { SAFE_PAIR, scanSaturation } from '../../src/quantize/scan-saturation.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { SAFE_PAIR, scanSaturation } from '../../src/targets/onnx/scan-saturation.ts';
 import { exports, feeds, planFor } from './fixture-plans.ts';
 import { fixture, runModel } from './run-model.ts';
 

@@ -1,10 +1,10 @@
 import type { Model } from '../../src/ir/model.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
-import { findLinears } from '../../src/passes/find-linears.ts';
 import { runPasses } from '../../src/passes/pass.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import type { QuantizationPlan } from '../../src/quantize/quantization-plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
+import { findLinears } from '../../src/structure/find-linears.ts';
 import { type Feeds, imageFeeds, observeRanges, textFeeds } from './run-model.ts';
 
 /** Exports of fixtures/, with the layers that `w8a8` quantizes and the width of their logits. */

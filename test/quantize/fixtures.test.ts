@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { lintQdq } from '../../src/formats/tensorrt/lint-qdq.ts';
-import { toFloat32ScaleTwin } from '../../src/formats/tensorrt/write.ts';
 import { opsetVersion } from '../../src/ir/model.ts';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { auditFusion } from '../../src/quantize/audit-fusion.ts';
-import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../src/quantize/lowering.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
+import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../src/targets/onnx/lowering.ts';
+import { lintQdq } from '../../src/targets/tensorrt/lint-qdq.ts';
+import { toFloat32ScaleTwin } from '../../src/targets/tensorrt/write.ts';
 import { exports, feeds, planFor } from './fixture-plans.ts';
 import { agreement, cosine, fixture, runModel } from './run-model.ts';
 

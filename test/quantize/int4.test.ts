@@ -7,13 +7,13 @@ import { readTensorBytes } from '../../src/ir/tensor.ts';
 import { float32ToFloat16 } from '../../src/numerics/float16.ts';
 import { unpackInt4 } from '../../src/numerics/int4.ts';
 import { createInt4Rows, dequantizeInt4Rows } from '../../src/numerics/int4-blocks.ts';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { auditFusion } from '../../src/quantize/audit-fusion.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { momentsOfGram } from '../../src/quantize/weights/input-moments.ts';
 import { roundToNearest } from '../../src/quantize/weights/round-int4.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
 import type { Int4Settings, Recipe } from '../../src/recipe/recipe.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { agreement, fixture, runModel, textFeeds } from './run-model.ts';
 import { floats, linearModel, model, node, noise, OUT, value } from './small-models.ts';
 

@@ -1,10 +1,10 @@
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/ir/model.ts';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { auditFusion } from '../../src/quantize/audit-fusion.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { builtInRecipe, parseRecipe } from '../../src/recipe/load.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { agreement, fixture, runModel, textFeeds } from './run-model.ts';
 import { floats, IN, linearModel, model, node, noise, OUT, value } from './small-models.ts';
 

@@ -1,9 +1,9 @@
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { auditFusion } from '../../src/quantize/audit-fusion.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { weight } from './body-models.ts';
 import { runModel } from './run-model.ts';
 import { model, node, noise, ranges, value } from './small-models.ts';

@@ -1,12 +1,12 @@
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/ir/model.ts';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { auditFusion } from '../../src/quantize/audit-fusion.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { findSearchGroups } from '../../src/quantize/search/search-group.ts';
 import { makeSwitchable, switchablePlan } from '../../src/quantize/search/switchable-model.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { cosine, runModel } from './run-model.ts';
 import { floats, IN, linearModel, model, node, noise, OUT, ranges, value } from './small-models.ts';
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/errors.ts';
-import { LINEAR_ROLES } from '../../src/passes/linear-layer.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import {
   parseQuantizationFile,
@@ -8,6 +7,7 @@ import {
   serializeQuantizationFile,
 } from '../../src/quantize/quantization-file.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
+import { LINEAR_ROLES } from '../../src/structure/linear-layer.ts';
 import { linearModel, ranges } from './small-models.ts';
 
 const source = linearModel({ op: 'Gemm', rank: 2, bias: true });

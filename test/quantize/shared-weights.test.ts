@@ -2,12 +2,12 @@ import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/ir/model.ts';
 import { readTensorBytes } from '../../src/ir/tensor.ts';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { auditFusion } from '../../src/quantize/audit-fusion.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { momentsOfGram } from '../../src/quantize/weights/input-moments.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
 import type { Recipe, Scheme } from '../../src/recipe/recipe.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { runModel } from './run-model.ts';
 import { floats, model, node, noise, ranges, value } from './small-models.ts';
 

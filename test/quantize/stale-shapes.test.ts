@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import type { Dim, Model } from '../../src/ir/model.ts';
 import { inferShapes } from '../../src/passes/infer-shapes.ts';
 import { runPasses } from '../../src/passes/pass.ts';
-import { applyQuantization } from '../../src/quantize/apply.ts';
-import { auditFusion } from '../../src/quantize/audit-fusion.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
+import { applyQuantization } from '../../src/targets/onnx/apply.ts';
+import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { cosine, observeRanges, runModel } from './run-model.ts';
 import { floats, IN, model, node, noise, OUT, value } from './small-models.ts';
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { writeTensorrt } from '../../src/formats/tensorrt/write.ts';
 import type { Model } from '../../src/ir/model.ts';
 import { inlineTensor } from '../../src/ir/tensor.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { littleQuantized, whyNoLinears } from '../../src/quantize/why-float.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
+import { writeTensorrt } from '../../src/targets/tensorrt/write.ts';
 import { floats, model, node, noise, ranges, value } from './small-models.ts';
 
 const w8a8 = builtInRecipe('w8a8');

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { UnavailableError } from '../../src/errors.ts';
 import { chooseDevice, probeDevices } from '../../src/runners/devices.ts';
 import { parseCpuInfo, parseSysctl } from '../../src/runners/instruction-sets.ts';
-import { unavailableReason } from '../../src/runners/onnxruntime-devices.ts';
-import { findPlacement, summarizePlacement } from '../../src/runners/placement.ts';
-import { parseTrtexecVersion } from '../../src/runners/trtexec.ts';
+import { unavailableReason } from '../../src/runners/onnxruntime/onnxruntime-devices.ts';
+import { findPlacement, summarizePlacement } from '../../src/runners/onnxruntime/placement.ts';
+import { parseTrtexecVersion } from '../../src/runners/tensorrt/trtexec.ts';
 import { matMulModel, writeTiny } from './tiny-models.ts';
 
 describe('the machine report', () => {

@@ -2,12 +2,15 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { compiledEntry } from '../../src/runners/child.ts';
+import { compiledEntry } from '../../src/runners/process/child.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 import { matMulModel, writeTiny } from './tiny-models.ts';
 
 const LIBRARY = pathToFileURL(
-  compiledEntry(new URL('../../src/runners/child.ts', import.meta.url).href, 'onnxruntime'),
+  compiledEntry(
+    new URL('../../src/runners/onnxruntime/onnxruntime-runner.ts', import.meta.url).href,
+    'onnxruntime-runner',
+  ),
 ).href;
 
 /**

@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
-import { makeFolder } from '../../src/storage/output-folder.ts';
-import { writeThroughStaging } from '../../src/storage/staging-folder.ts';
+import { makeFolder } from '../../src/storage/atomic-files.ts';
+import { writeThroughStaging } from '../../src/storage/replace-folder.ts';
 import { writeFileAtomic } from '../../src/storage/write-file-atomic.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/ir/model.ts';
 import { inlineTensor } from '../../src/ir/tensor.ts';
-import { readCalibration } from '../../src/workflows/calibrate-model.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
+import { readCalibration } from '../../src/workflows/stages/calibrate-model.ts';
 import { type Float, floats, model, node, noise, value } from '../quantize/small-models.ts';
 import { listeningReporter, type SmallData, sqnrOfY, writeSmall } from './small-files.ts';
 

@@ -5,8 +5,8 @@ import { createInflateRaw } from 'node:zlib';
 import { FormatError } from '../../errors.ts';
 import { rawByteLength } from '../../ir/data-type.ts';
 import { elementCount } from '../../ir/tensor.ts';
-import type { TensorValue } from '../../runners/runner.ts';
-import { elementsFromBytes } from '../element-array.ts';
+import { elementsFromBytes } from '../../values/element-array.ts';
+import type { TensorValue } from '../../values/tensor-value.ts';
 import { type NpyHeader, parseNpyHeader } from './npy.ts';
 import { readZipDirectory } from './zip-directory.ts';
 

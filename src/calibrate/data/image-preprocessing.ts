@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { FormatError, UsageError } from '../../errors.ts';
-import type { TensorValue } from '../../runners/runner.ts';
+import type { TensorValue } from '../../values/tensor-value.ts';
 import type { ImagesDescription } from './dataset-schema.ts';
 import {
   type ByteImage,

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { UsageError } from '../../errors.ts';
-import type { TensorValue } from '../../runners/runner.ts';
+import type { TensorValue } from '../../values/tensor-value.ts';
 import type { Sample, SampleList } from '../sample.ts';
 import { type ArrayRows, openArrays } from './array-rows.ts';
 

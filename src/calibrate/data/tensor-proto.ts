@@ -2,8 +2,8 @@ import { Reader } from 'protobufjs/minimal.js';
 import { FormatError } from '../../errors.ts';
 import { dataTypeFromCode, isKnownDataType, type KnownDataType } from '../../ir/data-type.ts';
 import { elementCount } from '../../ir/tensor.ts';
-import type { TensorValue } from '../../runners/runner.ts';
-import { elementsFromBytes, zeros } from '../element-array.ts';
+import { elementsFromBytes, zeros } from '../../values/element-array.ts';
+import type { TensorValue } from '../../values/tensor-value.ts';
 
 /** Field numbers of TensorProto (onnx.proto, IR version 13) that hold values. */
 const FIELD = {

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError } from '../../errors.ts';
-import type { TensorValue } from '../../runners/runner.ts';
+import type { TensorValue } from '../../values/tensor-value.ts';
 import type { SampleList } from '../sample.ts';
 import { decodeTensorProto } from './tensor-proto.ts';
 

@@ -1,4 +1,4 @@
-import type { ByteSource } from './byte-source.ts';
+import type { ByteSource } from '../bytes.ts';
 import { IN_MEMORY_BYTES, LIMITS } from './limits.ts';
 import {
   encodeField,

@@ -1,4 +1,4 @@
-import type { ByteSource, ExternalFiles } from './byte-source.ts';
+import type { ByteSource, ExternalFiles } from '../bytes.ts';
 import { LIMITS } from './limits.ts';
 import type { EntryMessage } from './messages.ts';
 import type { PayloadSlice } from './payload-source.ts';

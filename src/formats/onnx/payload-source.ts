@@ -1,5 +1,5 @@
 import { inlineSource, type TensorSource } from '../../ir/tensor.ts';
-import type { ByteSource } from './byte-source.ts';
+import type { ByteSource } from '../bytes.ts';
 import { IN_MEMORY_BYTES } from './limits.ts';
 import { refuse } from './refuse.ts';
 

@@ -7,7 +7,7 @@ import {
 } from '../../ir/data-type.ts';
 import type { SparseTensor } from '../../ir/model.ts';
 import { inlineSource, type Tensor, type TensorSource } from '../../ir/tensor.ts';
-import type { ByteSource } from './byte-source.ts';
+import type { ByteSource } from '../bytes.ts';
 import type { ExternalData } from './external-data.ts';
 import { IN_MEMORY_BYTES, LIMITS } from './limits.ts';
 import type { Int64, SparseTensorMessage, TensorMessage } from './messages.ts';

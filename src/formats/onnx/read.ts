@@ -1,5 +1,5 @@
 import type { Model } from '../../ir/model.ts';
-import type { ByteSource, ExternalFiles } from './byte-source.ts';
+import type { ByteSource, ExternalFiles } from '../bytes.ts';
 import { cutPayloads } from './cut-payloads.ts';
 import { ExternalData } from './external-data.ts';
 import { bigintFromInt64, type ModelMessage } from './messages.ts';

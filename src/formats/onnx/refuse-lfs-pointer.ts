@@ -1,4 +1,4 @@
-import type { ByteSource } from './byte-source.ts';
+import type { ByteSource } from '../bytes.ts';
 import { refuse } from './refuse.ts';
 
 /** Pointers are smaller than this (Git LFS specification, "The Pointer"). */

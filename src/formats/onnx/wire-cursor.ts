@@ -1,4 +1,4 @@
-import type { ByteSource } from './byte-source.ts';
+import type { ByteSource } from '../bytes.ts';
 
 const WINDOW_BYTES = 32 * 1024;
 

@@ -2,7 +2,7 @@ import { UnsupportedError } from '../../errors.ts';
 import { subgraphs } from '../../ir/attributes.ts';
 import type { Graph, Model } from '../../ir/model.ts';
 import type { Tensor, TensorSource } from '../../ir/tensor.ts';
-import type { OutputFile, OutputFolder } from './byte-source.ts';
+import type { OutputFile, OutputFolder } from '../bytes.ts';
 import {
   CHUNK_BYTES,
   EXTERNAL_FROM_BYTES,

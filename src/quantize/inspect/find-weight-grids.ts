@@ -2,7 +2,7 @@ import type { Model } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import { bfloat16ToFloat32 } from '../../numerics/bfloat16.ts';
 import { float16ToFloat32 } from '../../numerics/float16.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
 import { surveyModel } from '../survey-model.ts';
 
 /** Linear layers whose float weights were sampled, and those that lie on a grid of few levels. */

@@ -1,9 +1,9 @@
 import type { DataType } from '../../ir/data-type.ts';
 import type { Dim } from '../../ir/model.ts';
-import type { AttentionForm, Rotary } from '../../passes/block.ts';
-import type { BodyCount } from '../../passes/count-in-bodies.ts';
-import type { ActivationKind } from '../../passes/find-activations.ts';
-import type { LinearRole } from '../../passes/linear-layer.ts';
+import type { AttentionForm, Rotary } from '../../structure/block.ts';
+import type { BodyCount } from '../../structure/count-in-bodies.ts';
+import type { ActivationKind } from '../../structure/find-activations.ts';
+import type { LinearRole } from '../../structure/linear-layer.ts';
 
 /** What is inside a model, as plain data for people and programs. No weight byte is read for it. */
 export interface ModelSummary {

@@ -1,7 +1,7 @@
 import type { Model } from '../../ir/model.ts';
-import { findLinears } from '../../passes/find-linears.ts';
-import type { LinearRole } from '../../passes/linear-layer.ts';
 import { isIntegerScheme, type Scheme } from '../../recipe/recipe.ts';
+import { findLinears } from '../../structure/find-linears.ts';
+import type { LinearRole } from '../../structure/linear-layer.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 
 /** Linear layers that read the same value, and so share one quantized input: q, k and v, say. */

@@ -3,9 +3,9 @@ import { attributes } from '../../ir/attributes.ts';
 import { editGraph, nameMaker, withGraph } from '../../ir/edit.ts';
 import { indexUses } from '../../ir/index-uses.ts';
 import type { Model, Node, ValueInfo } from '../../ir/model.ts';
+import { withNodeNames } from '../../ir/rewrite.ts';
 import { inlineTensor, type Tensor } from '../../ir/tensor.ts';
 import type { QuantizationPlan } from '../quantization-plan.ts';
-import { withNodeNames } from '../rewrite.ts';
 import { chooseSchemes } from './choose-schemes.ts';
 import { type GroupChoice, hasIntegerActivations, type SearchGroup } from './search-group.ts';
 

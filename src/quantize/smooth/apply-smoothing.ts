@@ -4,7 +4,7 @@ import { indexUses } from '../../ir/index-uses.ts';
 import type { Graph, Model, Node } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import type { Factors } from '../../numerics/scale-rows.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
 import { typeAfter } from '../layer-limits.ts';
 import { findSmoothingSites } from './find-sites.ts';
 import { multiplyWeight } from './multiply-weight.ts';

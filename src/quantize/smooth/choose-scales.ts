@@ -1,5 +1,5 @@
 import type { WeightKernel } from '../../numerics/weight-kernel.ts';
-import { absMax } from '../quantized-weight.ts';
+import { absMax } from '../weights/quantized-weight.ts';
 import type { SmoothingSite } from './smoothing-site.ts';
 
 /** Scales are held inside: float16 weights would leave their range. */

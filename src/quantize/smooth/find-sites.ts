@@ -1,11 +1,11 @@
 import type { Model, Node } from '../../ir/model.ts';
-import type { Block, FfnBlock } from '../../passes/block.ts';
-import type { Norm } from '../../passes/find-norms.ts';
 import { type GraphView, isOp, viewGraph } from '../../passes/graph-view.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
 import type { PassContext } from '../../passes/pass.ts';
-import { recognize } from '../../passes/recognize.ts';
-import { indexLayers, type LayerIndex } from '../../passes/trace.ts';
+import type { Block, FfnBlock } from '../../structure/block.ts';
+import type { Norm } from '../../structure/find-norms.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
+import { recognize } from '../../structure/recognize.ts';
+import { indexLayers, type LayerIndex } from '../../structure/trace.ts';
 import { biasFold, normFolds, whyNotFoldable } from './foldable.ts';
 import type { Fold, SmoothingSite } from './smoothing-site.ts';
 import { keepsLastAxis, nodeLabel, type Obstacle, traceChannels } from './trace-channels.ts';

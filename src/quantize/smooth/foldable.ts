@@ -1,10 +1,10 @@
 import { isFloatDataType } from '../../ir/data-type.ts';
 import type { Node } from '../../ir/model.ts';
 import { elementCount } from '../../ir/tensor.ts';
-import { type ConstantPath, findConstant } from '../../passes/constant-path.ts';
-import type { Norm } from '../../passes/find-norms.ts';
 import { type GraphView, isOp } from '../../passes/graph-view.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
+import { type ConstantPath, findConstant } from '../../structure/constant-path.ts';
+import type { Norm } from '../../structure/find-norms.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
 import { typeAfter } from '../layer-limits.ts';
 import type { Fold, VectorFold } from './smoothing-site.ts';
 import { nodeLabel, type Obstacle } from './trace-channels.ts';

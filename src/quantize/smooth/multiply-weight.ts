@@ -2,7 +2,7 @@ import { attributes } from '../../ir/attributes.ts';
 import type { Node } from '../../ir/model.ts';
 import { inlineTensor, type Tensor } from '../../ir/tensor.ts';
 import type { Factors } from '../../numerics/scale-rows.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
 import { typeAfter } from '../layer-limits.ts';
 
 /** Nodes that multiply a weight, their constants, and the name of the product. */

@@ -1,7 +1,6 @@
 import { UnsupportedError, UsageError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
 import type { WeightKernel } from '../../numerics/weight-kernel.ts';
-import { findLinears } from '../../passes/find-linears.ts';
 import type { Declined } from '../../passes/pass.ts';
 import {
   isIntegerScheme,
@@ -9,7 +8,8 @@ import {
   type SmoothingStrengths,
   smoothingStrengths,
 } from '../../recipe/recipe.ts';
-import { findEmbeddings } from '../find-embeddings.ts';
+import { findEmbeddings } from '../../structure/find-embeddings.ts';
+import { findLinears } from '../../structure/find-linears.ts';
 import type { ActivationRange, ActivationRanges } from '../quantization-plan.ts';
 import { type SelectedScheme, selectSchemes } from '../select-scheme.ts';
 import {

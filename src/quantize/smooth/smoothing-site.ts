@@ -1,7 +1,7 @@
 import type { DataType } from '../../ir/data-type.ts';
 import type { Node } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
 
 /**
  * What takes the division: the affine part of a norm; the output channels of an FFN's up projection

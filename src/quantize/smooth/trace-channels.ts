@@ -1,7 +1,7 @@
 import type { Node } from '../../ir/model.ts';
 import { type GraphView, isOp } from '../../passes/graph-view.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
-import type { LayerIndex } from '../../passes/trace.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
+import type { LayerIndex } from '../../structure/trace.ts';
 import { areDisjoint, pickedRange } from './picked-range.ts';
 
 /** Output channels `[first, first + count)` of a layer. */

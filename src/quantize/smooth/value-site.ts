@@ -1,9 +1,9 @@
 import type { Dim, Node } from '../../ir/model.ts';
-import type { AttentionBlock } from '../../passes/block.ts';
-import { type AttentionCore, collectAttention } from '../../passes/collect-attention.ts';
 import { type GraphView, isOp } from '../../passes/graph-view.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
-import type { LayerIndex } from '../../passes/trace.ts';
+import type { AttentionBlock } from '../../structure/block.ts';
+import { type AttentionCore, collectAttention } from '../../structure/collect-attention.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
+import type { LayerIndex } from '../../structure/trace.ts';
 import { biasFold, whyNotFoldable } from './foldable.ts';
 import {
   type ChannelLayout,

@@ -8,8 +8,8 @@ import {
   packNbitsWeight,
   packNbitsZeroPoints,
 } from '../../numerics/int4-blocks.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
 import type { Int4Settings } from '../../recipe/recipe.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
 import { gptqFactor, roundByGptq } from './gptq.ts';
 import {
   type InputMoments,

@@ -2,7 +2,7 @@ import { UnsupportedError } from '../../errors.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import { bfloat16ArrayToFloat32 } from '../../numerics/bfloat16.ts';
 import { float16ArrayToFloat32 } from '../../numerics/float16.ts';
-import type { LinearLayer } from '../../passes/linear-layer.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
 
 /** Float values of a weight in memory at once. */
 const BLOCK_BYTES = 32 * 2 ** 20;

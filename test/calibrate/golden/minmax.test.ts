@@ -6,16 +6,16 @@ import { collectStatistics } from '../../../src/calibrate/collect-statistics.ts'
 import { openDataset } from '../../../src/calibrate/dataset.ts';
 import { feedInputs } from '../../../src/calibrate/feed-input.ts';
 import { makeFeeds } from '../../../src/calibrate/make-feeds.ts';
+import { openOnnxruntimeObserver } from '../../../src/calibrate/observe/observer.ts';
 import type { Dataset } from '../../../src/calibrate/sample.ts';
 import type { TensorStatistics } from '../../../src/calibrate/statistics.ts';
 import type { Model } from '../../../src/ir/model.ts';
 import { chooseScale, type IntegerType } from '../../../src/numerics/affine.ts';
 import { convertToFloat32 } from '../../../src/passes/convert-to-float32.ts';
-import { findLinears } from '../../../src/passes/find-linears.ts';
-import { openOnnxruntimeObserver } from '../../../src/runners/observer.ts';
-import { onnxruntimeRunner } from '../../../src/runners/onnxruntime.ts';
+import { onnxruntimeRunner } from '../../../src/runners/onnxruntime/onnxruntime-runner.ts';
 import { hashFile } from '../../../src/storage/hash-file.ts';
 import { openModel, saveModel } from '../../../src/storage/model-file.ts';
+import { findLinears } from '../../../src/structure/find-linears.ts';
 import { node, value } from '../../check/tiny-models.ts';
 import { temporaryFolder } from '../../formats/onnx/temporary-folder.ts';
 

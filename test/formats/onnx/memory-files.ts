@@ -1,9 +1,5 @@
 import { FormatError } from '../../../src/errors.ts';
-import type {
-  ByteSource,
-  ExternalFiles,
-  OutputFolder,
-} from '../../../src/formats/onnx/byte-source.ts';
+import type { ByteSource, ExternalFiles, OutputFolder } from '../../../src/formats/bytes.ts';
 
 /** Returns a source over bytes in memory. */
 export function memoryFile(bytes: Uint8Array, path = '/model.onnx'): ByteSource {

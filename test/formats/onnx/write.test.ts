@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { UnsupportedError } from '../../../src/errors.ts';
-import type { OutputFolder } from '../../../src/formats/onnx/byte-source.ts';
+import type { OutputFolder } from '../../../src/formats/bytes.ts';
 import { readOnnxModel } from '../../../src/formats/onnx/read.ts';
 import { type WriteOptions, writeOnnxModel } from '../../../src/formats/onnx/write.ts';
 import type { Model } from '../../../src/ir/model.ts';

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { readTensorBytes } from '../../../src/ir/tensor.ts';
-import { applyQuantization } from '../../../src/quantize/apply.ts';
 import { planQuantization } from '../../../src/quantize/plan.ts';
 import { parseRecipe } from '../../../src/recipe/load.ts';
 import { hashFile } from '../../../src/storage/hash-file.ts';
 import { openModel } from '../../../src/storage/model-file.ts';
+import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import golden from './weight-scales.json' with { type: 'json' };
 
 const byChannel = parseRecipe('{ name: by-channel, activations: { bits: float } }', 'test');

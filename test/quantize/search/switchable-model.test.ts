@@ -1,6 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { findLinears } from '../../../src/passes/find-linears.ts';
-import { applyQuantization } from '../../../src/quantize/apply.ts';
 import { planQuantization } from '../../../src/quantize/plan.ts';
 import type { ActivationRange } from '../../../src/quantize/quantization-plan.ts';
 import { chooseSchemes } from '../../../src/quantize/search/choose-schemes.ts';
@@ -12,6 +10,8 @@ import {
 import { makeSwitchable, switchablePlan } from '../../../src/quantize/search/switchable-model.ts';
 import { builtInRecipe } from '../../../src/recipe/load.ts';
 import { RECIPE_SCHEMA } from '../../../src/recipe/recipe.ts';
+import { findLinears } from '../../../src/structure/find-linears.ts';
+import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import { fixture } from '../run-model.ts';
 
 const everyLayer = RECIPE_SCHEMA.parse({ name: 'every-layer', gatedDown: 'w8a8' });

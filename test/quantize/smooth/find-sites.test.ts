@@ -2,13 +2,13 @@ import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../../src/ir/model.ts';
 import { readTensorBytes } from '../../../src/ir/tensor.ts';
-import { findLinears } from '../../../src/passes/find-linears.ts';
 import { applySmoothing } from '../../../src/quantize/smooth/apply-smoothing.ts';
 import { findSmoothingSites } from '../../../src/quantize/smooth/find-sites.ts';
 import {
   encodeScales,
   type PlannedSmoothing,
 } from '../../../src/quantize/smooth/planned-smoothing.ts';
+import { findLinears } from '../../../src/structure/find-linears.ts';
 import { runModel } from '../run-model.ts';
 import { floats, node, noise } from '../small-models.ts';
 import {

@@ -1,8 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Model } from '../../../src/ir/model.ts';
 import { readTensorBytes } from '../../../src/ir/tensor.ts';
-import { applyQuantization } from '../../../src/quantize/apply.ts';
-import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../../src/quantize/lowering.ts';
 import { planQuantization } from '../../../src/quantize/plan.ts';
 import { findSmoothingSites } from '../../../src/quantize/smooth/find-sites.ts';
 import {
@@ -10,6 +8,8 @@ import {
   type PlannedSmoothing,
 } from '../../../src/quantize/smooth/planned-smoothing.ts';
 import { builtInRecipe } from '../../../src/recipe/load.ts';
+import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
+import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../../src/targets/onnx/lowering.ts';
 import { fixture } from '../run-model.ts';
 import { ranges } from '../small-models.ts';
 

@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import type { CalibrationFile } from '../../calibrate/calibration-file.ts';
+import {
+  writeOnnxruntimeJson,
+  writeOnnxruntimeTable,
+} from '../../calibrate/tables/onnxruntime-table.ts';
+import { writeTensorrtCache } from '../../calibrate/tables/tensorrt-cache.ts';
+import type { Range } from '../../numerics/affine.ts';
+import { writeFileAtomic } from '../../storage/write-file-atomic.ts';
+import type { TableFormat } from '../choices.ts';
+
+/** A table to be written beside a model. */
+export interface TableFile {
+  readonly name: string;
+  readonly content: string | Uint8Array;
+}
+
+/** The last release that reads calibration caches; others ignore a cache with another version. */
+const TENSORRT_VERSION = '10.16.0';
+
+/** Returns TensorRT's calibration cache. Throws UsageError for names that it cannot hold. */
+export function tensorrtCacheFile(calibration: CalibrationFile): TableFile {
+  return {
+    name: 'calibration.cache',
+    content: writeTensorrtCache(symmetricRanges(calibration), {
+      version: TENSORRT_VERSION,
+      calibrator:
+        calibration.options.calibrator === 'minmax' ? 'MinMaxCalibration' : 'EntropyCalibration2',
+    }),
+  };
+}
+
+/** Returns the tables of onnxruntime's TensorRT execution provider. */
+export function onnxruntimeTableFiles(calibration: CalibrationFile): readonly TableFile[] {
+  const ranges = symmetricRanges(calibration);
+  return [
+    { name: 'calibration.flatbuffers', content: writeOnnxruntimeTable(ranges) },
+    { name: 'calibration-table.json', content: writeOnnxruntimeJson(ranges) },
+  ];
+}
+
+/** Writes the tables of the given formats into a folder. */
+export async function writeTables(
+  folder: string,
+  calibration: CalibrationFile,
+  formats: readonly TableFormat[],
+): Promise<void> {
+  const files = [
+    ...(formats.includes('trt') ? [tensorrtCacheFile(calibration)] : []),
+    ...(formats.includes('ort') ? onnxruntimeTableFiles(calibration) : []),
+  ];
+  for (const { name, content } of files) await writeFileAtomic(join(folder, name), content);
+}
+
+/** Says which tensor names a calibration cache cannot hold, because they have a colon. */
+export function namesWithColon(calibration: CalibrationFile): readonly string[] {
+  return [...calibration.scales.keys()].filter((name) => name.includes(':')).sort();
+}
+
+function symmetricRanges({ scales }: CalibrationFile): ReadonlyMap<string, Range> {
+  return new Map([...scales].map(([name, { int8 }]) => [name, int8]));
+}

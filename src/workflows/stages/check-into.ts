@@ -1,0 +1,98 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { artifactFolder } from '../../artifact/manifest.ts';
+import { type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
+import type { CheckResult } from '../../check/check-result.ts';
+import type { Gates } from '../../check/gates.ts';
+import { parseQuantizationFile } from '../../quantize/quantization-file.ts';
+import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
+import type { SearchFile } from '../../quantize/search/search-file.ts';
+import { renderHtml, renderJson, renderJunit, renderMarkdown } from '../../report/index.ts';
+import { chooseDevice } from '../../runners/devices.ts';
+import type { Device } from '../../runners/runner.ts';
+import { exists } from '../../storage/replace-folder.ts';
+import { writeFileAtomic } from '../../storage/write-file-atomic.ts';
+import type { Reporter } from '../progress.ts';
+import { type DataChoice, openData } from '../project/open-data.ts';
+import { checkArtifact } from '../proof/check-artifact.ts';
+import { labelOf } from '../proof/model-label.ts';
+import { searchBeside } from '../search/search-beside.ts';
+import { QUANTIZED_FILES } from './quantize-model.ts';
+
+/** Names of what a check leaves in its folder. */
+export const CHECK_FILES = {
+  json: 'check.json',
+  junit: 'junit.xml',
+  markdown: 'summary.md',
+  html: 'report.html',
+} as const;
+
+/** What to check, with what, and how to judge it. */
+export interface CheckRequest {
+  readonly source: ModelOnDisk;
+  /** The artifact: an .onnx file or a folder with one. */
+  readonly artifact: string;
+  readonly choice: DataChoice;
+  readonly device: Device;
+  readonly gates: Gates;
+  readonly seed: number;
+  readonly measureLatency: boolean;
+  /** Tokens that are timed, and the past of the decode step; 128 when absent. */
+  readonly contextLength?: number | undefined;
+  readonly notVerified?: readonly string[];
+}
+
+/** Checks an artifact against its source and returns what was found, gates judged. */
+export async function runCheck(request: CheckRequest, reporter: Reporter): Promise<CheckResult> {
+  const artifact = await openModelOnDisk(request.artifact);
+  const dataset = await openData(request.choice, request.source);
+  const device = await chooseDevice(request.device);
+  reporter.note(`device: ${device.device}`);
+  const plan = await planBeside(request.artifact);
+  return checkArtifact(
+    {
+      source: request.source,
+      artifact,
+      dataset,
+      device,
+      requestedDevice: request.device,
+      gates: request.gates,
+      seed: request.seed,
+      ...(plan !== undefined && { plan }),
+      label: plan?.recipe.name ?? labelOf(artifact.model),
+      measureLatency: request.measureLatency,
+      contextLength: request.contextLength,
+      notVerified: request.notVerified ?? [],
+    },
+    reporter,
+  );
+}
+
+/** Checks an artifact and writes the result in every form into `folder`. */
+export async function checkInto(
+  folder: string,
+  request: CheckRequest,
+  reporter: Reporter,
+): Promise<CheckResult> {
+  const result = await runCheck(request, reporter);
+  await writeCheck(folder, result, await searchBeside(await artifactFolder(request.artifact)));
+  return result;
+}
+
+/** Writes a check as JSON, JUnit, Markdown and HTML, which also shows the search for the artifact. */
+export async function writeCheck(
+  folder: string,
+  result: CheckResult,
+  search?: SearchFile,
+): Promise<void> {
+  await writeFileAtomic(join(folder, CHECK_FILES.json), renderJson(result));
+  await writeFileAtomic(join(folder, CHECK_FILES.junit), renderJunit(result));
+  await writeFileAtomic(join(folder, CHECK_FILES.markdown), renderMarkdown(result));
+  await writeFileAtomic(join(folder, CHECK_FILES.html), renderHtml(result, search));
+}
+
+async function planBeside(artifact: string): Promise<QuantizationPlan | undefined> {
+  const path = join(await artifactFolder(artifact), QUANTIZED_FILES.plan);
+  if (!(await exists(path))) return undefined;
+  return parseQuantizationFile(await readFile(path, 'utf8'), path).plan;
+}

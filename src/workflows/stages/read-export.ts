@@ -1,0 +1,20 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readManifest } from '../../artifact/manifest.ts';
+import { parseCheckResult } from '../../check/check-result-schema.ts';
+import { CHECK_FILES } from './check-into.ts';
+import type { ExportResult } from './export-model.ts';
+
+/** Returns the result of an export from the folder it left. Throws FormatError when it is damaged. */
+export async function readExport(
+  folder: string,
+  target: ExportResult['target'],
+): Promise<ExportResult> {
+  const path = join(folder, CHECK_FILES.json);
+  return {
+    schema: 'autoglm.export/1',
+    target,
+    manifest: await readManifest(folder),
+    check: parseCheckResult(await readFile(path, 'utf8'), path),
+  };
+}
