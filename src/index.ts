@@ -4,6 +4,14 @@
  */
 
 export type { Manifest } from './artifact/manifest.ts';
+export type {
+  CalibrateResult,
+  Diagnosis,
+  ExportOutcome,
+  ExportPlan,
+  QuantizeOutcome,
+  RunSummary,
+} from './artifact/results.ts';
 // Calibration: data sets, statistics that merge in any order, ranges made of them.
 export {
   type CalibrationFile,
@@ -110,17 +118,11 @@ export type { Feeds, TensorValue } from './values/tensor-value.ts';
 /** Version of this package. */
 export { VERSION } from './version.ts';
 // Workflows: one per verb of the command line. They report through a Reporter and never print.
-export { type CalibrateOptions, type CalibrateResult, calibrate } from './workflows/calibrate.ts';
+export { type CalibrateOptions, calibrate } from './workflows/calibrate.ts';
 export { type CheckOptions, check, enforceGates } from './workflows/check.ts';
-export { type Diagnosis, diagnose } from './workflows/doctor.ts';
-export {
-  type ExportOptions,
-  type ExportOutcome,
-  type ExportPlan,
-  exportModel,
-} from './workflows/export.ts';
+export { diagnose } from './workflows/doctor.ts';
+export { type ExportOptions, exportModel } from './workflows/export.ts';
 export { inspectSensitivity, type SensitivityOptions } from './workflows/inspect-sensitivity.ts';
 export type { ProgressEvent, Reporter } from './workflows/progress.ts';
-export type { RunSummary } from './workflows/project/pipeline.ts';
-export { type QuantizeOptions, type QuantizeOutcome, quantize } from './workflows/quantize.ts';
+export { type QuantizeOptions, quantize } from './workflows/quantize.ts';
 export { type RunOptions, runPipeline } from './workflows/run.ts';

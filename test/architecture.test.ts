@@ -50,11 +50,11 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
     },
     artifact: {
       values: ['check', 'storage', 'passes', 'version', 'ir', 'errors'],
-      types: ['targets'],
+      types: ['targets', 'quantize', 'runners'],
     },
     report: {
       values: [],
-      types: ['check', 'quantize', 'targets', 'artifact', 'workflows'],
+      types: ['check', 'quantize', 'targets', 'artifact'],
     },
     workflows: {
       values: [

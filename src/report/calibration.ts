@@ -1,4 +1,4 @@
-import type { CalibrateResult } from '../workflows/calibrate.ts';
+import type { CalibrateResult } from '../artifact/results.ts';
 import { renderColumns } from './columns.ts';
 import { formatCount, formatSignificant } from './format.ts';
 import { withoutControls } from './without-controls.ts';

@@ -1,4 +1,4 @@
-import type { Diagnosis } from '../workflows/doctor.ts';
+import type { Diagnosis } from '../artifact/results.ts';
 import { formatBytes } from './format.ts';
 
 /** Returns what this machine can run as text, one line each, with the reason where it cannot. */

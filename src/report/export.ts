@@ -1,4 +1,4 @@
-import type { ExportOutcome, ExportPlan } from '../workflows/export.ts';
+import type { ExportOutcome, ExportPlan } from '../artifact/results.ts';
 import { wrapText } from './format.ts';
 import { renderPlan } from './quantization.ts';
 import { renderTerminal, type TerminalOptions } from './terminal.ts';

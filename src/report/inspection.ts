@@ -1,5 +1,5 @@
+import type { Inspection } from '../artifact/results.ts';
 import type { BlockSummary, ModelSummary } from '../quantize/inspect/model-summary.ts';
-import type { Inspection } from '../workflows/inspect.ts';
 import { renderColumns } from './columns.ts';
 import { formatBytes, formatCount, formatPercent, formatRatio, wrapText } from './format.ts';
 import { withoutControls } from './without-controls.ts';

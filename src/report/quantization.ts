@@ -1,6 +1,6 @@
+import type { QuantizeOutcome } from '../artifact/results.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantize/quantization-plan.ts';
 import type { Saturation } from '../targets/onnx/saturation.ts';
-import type { QuantizeOutcome } from '../workflows/quantize.ts';
 import { renderColumns } from './columns.ts';
 import { formatBytes, formatPercent, formatRatio } from './format.ts';
 import { describePairs } from './pairs.ts';

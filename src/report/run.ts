@@ -1,4 +1,4 @@
-import type { RunSummary } from '../workflows/project/pipeline.ts';
+import type { RunSummary } from '../artifact/results.ts';
 import { renderColumns } from './columns.ts';
 import { renderTerminal, type TerminalOptions } from './terminal.ts';
 

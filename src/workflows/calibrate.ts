@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { openModelOnDisk } from '../artifact/model-on-disk.ts';
+import type { CalibrateResult } from '../artifact/results.ts';
 import { type CalibrationFile, serialiseCalibration } from '../calibrate/calibration-file.ts';
 import { writeThroughStaging } from '../storage/replace-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
@@ -30,29 +31,6 @@ export interface CalibrateOptions extends VerbOptions {
   readonly shard?: { readonly index: number; readonly count: number } | undefined;
   /** Tables to write beside calibration.json. */
   readonly tables: readonly TableFormat[];
-}
-
-/** What calibrating gave. */
-export interface CalibrateResult {
-  readonly schema: 'autoglm.calibrate/1';
-  /** Absent for a dry run. */
-  readonly path: string | null;
-  readonly samples: number;
-  readonly calibrator: string;
-  /**
-   * Per tensor: values seen, range, and the scales of both forms. The range is null where there was no
-   * value, the scales where there was none but zeros.
-   */
-  readonly tensors: readonly {
-    readonly name: string;
-    readonly count: number;
-    readonly min: number | null;
-    readonly max: number | null;
-    readonly int8Scale: number | null;
-    readonly uint8Scale: number | null;
-    readonly uint8ZeroPoint: number | null;
-    readonly method: string | null;
-  }[];
 }
 
 /** Calibrates the model that was named, or the config's into its stage folder. */

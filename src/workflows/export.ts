@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { MANIFEST_NAME } from '../artifact/manifest.ts';
 import { type ModelOnDisk, openModelOnDisk } from '../artifact/model-on-disk.ts';
+import type { ExportOutcome, ExportPlan, ExportResult } from '../artifact/results.ts';
 import { UsageError } from '../errors.ts';
-import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
 import type { Recipe } from '../recipe/recipe.ts';
 import { exists, writeThroughStaging } from '../storage/replace-folder.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../storage/temporary-folder.ts';
@@ -22,7 +22,7 @@ import { needsRanges, planOnly } from './quantize.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './stages/calibrate-model.ts';
 import { CHECK_FILES } from './stages/check-into.ts';
 import { parseShapes } from './stages/engine-shapes.ts';
-import { type ExportResult, exportInto } from './stages/export-model.ts';
+import { exportInto } from './stages/export-model.ts';
 import { loadRecipe, QUANTIZED_FILES, writePlan } from './stages/quantize-model.ts';
 import { readExport } from './stages/read-export.ts';
 import { requireExportable } from './stages/require-possible.ts';
@@ -33,18 +33,6 @@ export interface ExportOptions extends VerbOptions {
   readonly recipe?: string | undefined;
   readonly calibration?: string | undefined;
   readonly shape?: readonly string[] | undefined;
-}
-
-/** What `export` prints: the result and where it lies. */
-export interface ExportOutcome extends ExportResult {
-  readonly folder: string;
-}
-
-/** What an export would do: the result of a dry run. */
-export interface ExportPlan {
-  readonly schema: 'autoglm.export-plan/1';
-  readonly target: ExportResult['target'];
-  readonly plan: QuantizationPlan;
 }
 
 /** Exports the float model that was named, or the config's from its quantize stage. */

@@ -1,18 +1,8 @@
 import { openModelOnDisk } from '../artifact/model-on-disk.ts';
-import { findWeightGrids, type WeightGrids } from '../quantize/inspect/find-weight-grids.ts';
+import type { Inspection } from '../artifact/results.ts';
+import { findWeightGrids } from '../quantize/inspect/find-weight-grids.ts';
 import { inspectInterface, inspectModel } from '../quantize/inspect/inspect-model.ts';
-import type { ModelSummary } from '../quantize/inspect/model-summary.ts';
 import { resolveRequest } from './project/resolve-request.ts';
-
-/** What `inspect` prints: where the model lies and what is in it. */
-export interface Inspection {
-  readonly schema: 'autoglm.inspect/1';
-  readonly path: string;
-  readonly files: readonly { readonly file: string; readonly byteLength: number }[];
-  readonly summary: ModelSummary;
-  /** Which of the weights that were sampled lie on a grid of 4 bits. */
-  readonly weightGrids: WeightGrids;
-}
 
 /**
  * Returns what is inside a model, or inside the model of the config: recognised in the form that is

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MANIFEST_NAME, readManifest } from '../artifact/manifest.ts';
 import { type ModelOnDisk, openModelOnDisk } from '../artifact/model-on-disk.ts';
+import type { QuantizeOutcome } from '../artifact/results.ts';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
 import { requireRaised } from '../passes/prepare-model.ts';
 import { planAhead } from '../quantize/plan-ahead.ts';
@@ -26,12 +27,7 @@ import { type SearchOptions, searchedRecipe, searchRequestOf } from './search/se
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './stages/calibrate-model.ts';
 import { planModel } from './stages/plan-model.ts';
 import { planWarnings } from './stages/plan-notes.ts';
-import {
-  loadRecipe,
-  QUANTIZED_FILES,
-  type QuantizeResult,
-  quantizeInto,
-} from './stages/quantize-model.ts';
+import { loadRecipe, QUANTIZED_FILES, quantizeInto } from './stages/quantize-model.ts';
 import { requireQuantizable, requireSearchable } from './stages/require-possible.ts';
 
 /** Options of `quantize`. */
@@ -39,11 +35,6 @@ export interface QuantizeOptions extends VerbOptions, SearchOptions {
   readonly recipe?: string | undefined;
   readonly calibration?: string | undefined;
   readonly activations?: 'float32' | 'float16' | undefined;
-}
-
-/** What `quantize` prints: the result and where it lies (null for a dry run). */
-export interface QuantizeOutcome extends QuantizeResult {
-  readonly folder: string | null;
 }
 
 /** Quantizes the model that was named, or the config's into its stage folder. */

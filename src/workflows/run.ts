@@ -1,10 +1,11 @@
 import { readdir } from 'node:fs/promises';
+import type { RunSummary } from '../artifact/results.ts';
 import { UsageError } from '../errors.ts';
 import { exists } from '../storage/replace-folder.ts';
 import { writeJunit } from './check.ts';
 import { STAGE_NAMES, type StageName, TARGETS } from './choices.ts';
 import type { Reporter } from './progress.ts';
-import { RUN_NAME, type RunSummary, runConfig } from './project/pipeline.ts';
+import { RUN_NAME, runConfig } from './project/pipeline.ts';
 import { loadPipelineConfig } from './project/pipeline-config.ts';
 
 /** Options of `run`. */

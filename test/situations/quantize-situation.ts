@@ -2,13 +2,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tensor as OrtTensor } from 'onnxruntime-node';
+import type { QuantizeOutcome } from '../../src/artifact/results.ts';
 import type { DataType } from '../../src/ir/data-type.ts';
 import type { Model } from '../../src/ir/model.ts';
 import { float32ArrayToFloat16 } from '../../src/numerics/float16.ts';
 import { createRandom } from '../../src/numerics/random.ts';
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
 import { exportModel } from '../../src/workflows/export.ts';
-import { type QuantizeOutcome, quantize } from '../../src/workflows/quantize.ts';
+import { quantize } from '../../src/workflows/quantize.ts';
 import { npy, npz } from '../calibrate/data/numpy-files.ts';
 import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
 import { type Feeds, runModel } from '../quantize/run-model.ts';

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
+import type { RunSummary } from '../../artifact/results.ts';
 import type { CheckResult } from '../../check/check-result.ts';
 import { parseCheckResult } from '../../check/check-result-schema.ts';
 import type { Recipe } from '../../recipe/recipe.ts';
@@ -23,20 +24,7 @@ import {
 } from '../stages/require-possible.ts';
 import { openData } from './open-data.ts';
 import type { PipelineConfig } from './pipeline-config.ts';
-import { runStages, type Stage, type StageOptions, type StageOutcome } from './stages.ts';
-
-/** What `run` and verbs without a model did: the content of `run.json`, the only output with dates. */
-export interface RunSummary {
-  readonly schema: 'autoglm.run/1';
-  readonly autoglm: string;
-  readonly config: string;
-  readonly model: string;
-  readonly output: string;
-  readonly finishedAt: string;
-  readonly stages: readonly StageOutcome[];
-  /** The check of the pipeline, when it has run. */
-  readonly check: CheckResult | null;
-}
+import { runStages, type Stage, type StageOptions } from './stages.ts';
 
 /** Name of the summary in the output folder. */
 export const RUN_NAME = 'run.json';

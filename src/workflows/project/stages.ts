@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import type { StageOutcome } from '../../artifact/results.ts';
 import { UsageError } from '../../errors.ts';
 import { exists, writeThroughStaging } from '../../storage/replace-folder.ts';
 import { VERSION } from '../../version.ts';
@@ -15,16 +16,6 @@ export interface Stage {
   inputs(): Promise<unknown>;
   /** Writes the result into `folder`, which lies beside its final place. */
   run(folder: string, reporter: Reporter): Promise<void>;
-}
-
-/** What became of a stage. */
-export interface StageOutcome {
-  readonly name: string;
-  readonly folder: string;
-  readonly state: 'done' | 'up to date' | 'would run';
-  readonly seconds: number;
-  /** Files in the folder, sorted; empty for a dry run. */
-  readonly files: readonly string[];
 }
 
 /** How to treat what is already there. */

@@ -2,8 +2,8 @@ import { chmod, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Manifest, writeManifest } from '../../artifact/manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
+import type { ExportResult } from '../../artifact/results.ts';
 import type { CalibrationFile } from '../../calibrate/calibration-file.ts';
-import type { CheckResult } from '../../check/check-result.ts';
 import { UnsupportedError } from '../../errors.ts';
 import { parseQuantizationFile } from '../../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
@@ -48,19 +48,10 @@ export interface ExportRequest {
   readonly plan: string;
   /** Statistics behind the plan, for calibration tables; none for weight-only recipes. */
   readonly calibration?: CalibrationFile | undefined;
-  readonly target: 'tensorrt' | 'onnx';
+  readonly target: ExportResult['target'];
   /** `--shape` options. */
   readonly shape: readonly string[];
   readonly choice: DataChoice;
-}
-
-/** What exporting gave. */
-export interface ExportResult {
-  readonly schema: 'autoglm.export/1';
-  readonly target: ExportRequest['target'];
-  /** Lint findings are among its notes. */
-  readonly manifest: Manifest;
-  readonly check: CheckResult;
 }
 
 /** What one target adds to the common work. */

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Manifest, type ManifestDraft, writeManifest } from '../../artifact/manifest.ts';
+import { type ManifestDraft, writeManifest } from '../../artifact/manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
+import type { QuantizeResult } from '../../artifact/results.ts';
 import type { CalibrationFile } from '../../calibrate/calibration-file.ts';
 import { UnsupportedError, UsageError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
@@ -53,22 +54,6 @@ export interface QuantizeRequest {
   readonly choice?: DataChoice | undefined;
   /** A budget to search for; the plan is then the recipe's only where that holds. */
   readonly search?: SearchRequest | undefined;
-}
-
-/** What quantizing gave. */
-export interface QuantizeResult {
-  readonly schema: 'autoglm.quantize/1';
-  readonly plan: QuantizationPlan;
-  /** What a person should know of the plan: layers that the data did not fit, what stays float. */
-  readonly warnings: readonly string[];
-  /** Absent for a dry run. */
-  readonly manifest?: Manifest;
-  /** Null when the artifact is not for a runtime of this machine. */
-  readonly fusion?: FusionAudit | null;
-  /** Whether its integer products give the same sums on every CPU; null likewise. */
-  readonly saturation?: Saturation | null;
-  /** What was measured when a budget was given. */
-  readonly search?: SearchFile;
 }
 
 /** Returns the recipe of a name or YAML file, with the settings that options put in their place. */

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readManifest } from '../../artifact/manifest.ts';
+import type { ExportResult } from '../../artifact/results.ts';
 import { parseCheckResult } from '../../check/check-result-schema.ts';
 import { CHECK_FILES } from './check-into.ts';
-import type { ExportResult } from './export-model.ts';
 
 /** Returns the result of an export from the folder it left. Throws FormatError when it is damaged. */
 export async function readExport(

@@ -1,11 +1,12 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { ExportOutcome } from '../../../src/artifact/results.ts';
 import { UnsupportedError, UsageError } from '../../../src/errors.ts';
 import type { Model } from '../../../src/ir/model.ts';
 import { inlineTensor } from '../../../src/ir/tensor.ts';
 import { saveModel } from '../../../src/storage/model-file.ts';
-import { type ExportOutcome, exportModel } from '../../../src/workflows/export.ts';
+import { exportModel } from '../../../src/workflows/export.ts';
 import { quantize } from '../../../src/workflows/quantize.ts';
 import { runPipeline } from '../../../src/workflows/run.ts';
 import { npy } from '../../calibrate/data/numpy-files.ts';
