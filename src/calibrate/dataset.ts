@@ -13,7 +13,7 @@ import {
 } from './data/dataset-schema.ts';
 import { listImages, openImageData, withLabels } from './data/image-data.ts';
 import { planPreprocessing } from './data/image-preprocessing.ts';
-import { resolveInside } from './data/inside-folder.ts';
+import { resolveFiles, resolveInside } from './data/inside-folder.ts';
 import { openTensorData } from './data/tensor-data.ts';
 import { listInputFiles, listTestDataSets, openTestDataSets } from './data/test-data-sets.ts';
 import { openTextData, TEXT_BUDGET } from './data/text-data.ts';
@@ -73,6 +73,9 @@ export async function openDataset(path: string, options: DatasetOptions = {}): P
   };
 }
 
+/** What is data in a folder that `files` or `heldOut` name; a file that they name is taken as it is. */
+const FILE_EXTENSIONS = { text: ['.txt', '.jsonl'], tensors: ['.npz', '.npy'] } as const;
+
 async function findData(path: string, options: DatasetOptions): Promise<Found> {
   if (!existsSync(path)) {
     throw new UsageError(
@@ -100,8 +103,15 @@ async function described(
   options: DatasetOptions,
 ): Promise<Found> {
   if (description.kind === 'images') return imageSet(folder, where, description, options);
-  const inside = (names: readonly string[]): Promise<readonly string[]> =>
-    Promise.all(names.map((name) => resolveInside(folder, name, where)));
+  const extensions = FILE_EXTENSIONS[description.kind];
+  const inside = async (names: readonly string[]): Promise<readonly string[]> => {
+    const lists = names.map((name) => resolveFiles(folder, name, where, extensions));
+    const paths = (await Promise.all(lists)).flat();
+    if (paths.length > 0 || names.length === 0) return paths;
+    throw new UsageError(
+      `${where}: no data in ${names.join(', ')} (expected ${extensions.join(' ')}).`,
+    );
+  };
   const splits = {
     calibration: await inside(description.files),
     heldOut: await inside(description.heldOut),

@@ -174,6 +174,27 @@ describe('a tensor data set', () => {
     }
   });
 
+  it('reads a folder as the files in it, by name, and refuses one without any', async () => {
+    const file = (value: number): Uint8Array =>
+      npz({ x: npy('<f4', [1], Float32Array.of(value)) }, 0);
+    const folder = folderWith({
+      'dataset.yaml': 'kind: tensors\nfiles: [c]\nheldOut: [h]\n',
+      'c/1.npz': file(1),
+      'c/more/0.npz': file(2),
+      'c/0.npz': file(0),
+      'c/README.md': 'not data',
+      'h/0.npz': file(3),
+    });
+    const values = async (split: Split): Promise<number[]> =>
+      (await samplesOf(folder, split)).map((sample) => Number(sample.values.get('x')!.data[0]));
+    expect(await values('calibration')).toEqual([0, 1, 2]);
+    expect(await values('heldOut')).toEqual([3]);
+    writeFileSync(join(folder, 'dataset.yaml'), 'kind: tensors\nfiles: [none]\n');
+    mkdirSync(join(folder, 'none'));
+    await expect(openDataset(folder)).rejects.toThrow(UsageError);
+    await expect(openDataset(folder)).rejects.toThrow(/no data in none \(expected \.npz \.npy\)/);
+  });
+
   it('refuses arrays of different length', async () => {
     const folder = folderWith({
       'dataset.yaml': 'kind: tensors\nfiles: [a.npy, b.npy]\n',

@@ -1,9 +1,9 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { basename, extname, join, relative, sep } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, extname, relative, sep } from 'node:path';
 import { UsageError } from '../../errors.ts';
 import type { SampleList } from '../sample.ts';
 import { type ImagePreprocessing, readImage } from './image-preprocessing.ts';
-import { resolveInside } from './inside-folder.ts';
+import { resolveFiles, resolveInside } from './inside-folder.ts';
 
 const IMAGE_EXTENSIONS: readonly string[] = [
   '.png',
@@ -40,13 +40,10 @@ export async function listImages(
   const images: ImageFile[] = [];
   for (const entry of entries) {
     const path = await resolveInside(folder, entry, where);
-    if ((await stat(path)).isDirectory()) {
-      const names = await readdir(path, { recursive: true });
-      for (const name of names.filter(isImageName).sort()) {
-        images.push({ path: await resolveInside(folder, join(path, name), where) });
-      }
-    } else if (isImageName(entry)) images.push({ path });
-    else images.push(...(await readList(folder, path, where)));
+    if (isImageName(entry) || (await stat(path)).isDirectory()) {
+      const files = await resolveFiles(folder, entry, where, IMAGE_EXTENSIONS);
+      images.push(...files.map((file) => ({ path: file })));
+    } else images.push(...(await readList(folder, path, where)));
   }
   if (images.length === 0 && entries.length > 0) {
     throw new UsageError(

@@ -1,5 +1,5 @@
-import { realpath } from 'node:fs/promises';
-import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { extname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UsageError } from '../../errors.ts';
 
 /**
@@ -21,4 +21,23 @@ export async function resolveInside(folder: string, name: string, where: string)
     );
   }
   return path;
+}
+
+/**
+ * Returns the real paths of the files that `name` stands for: itself, or for a folder the files in it and in
+ * its subfolders whose names end in one of `extensions`, in the order of their names. Throws
+ * {@link UsageError} naming `where` when one lies outside `folder`.
+ */
+export async function resolveFiles(
+  folder: string,
+  name: string,
+  where: string,
+  extensions: readonly string[],
+): Promise<readonly string[]> {
+  const path = await resolveInside(folder, name, where);
+  if (!(await stat(path)).isDirectory()) return [path];
+  const names = (await readdir(path, { recursive: true }))
+    .filter((inner) => extensions.includes(extname(inner).toLowerCase()))
+    .sort();
+  return Promise.all(names.map((inner) => resolveInside(folder, join(path, inner), where)));
 }
