@@ -1,17 +1,16 @@
-import { createHash } from 'node:crypto';
-import { copyFile, readdir, stat } from 'node:fs/promises';
+import { copyFile, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Model } from '../ir/model.ts';
 import { prepareModel } from '../passes/prepare-model.ts';
-import { hashFile } from '../storage/hash-file.ts';
+import { type Artifact, hashArtifact, weighFiles } from '../storage/artifact.ts';
 import { locateModel } from '../storage/locate-model.ts';
 import { openModel } from '../storage/model-file.ts';
 
-/** A model on disk: its graph, its files, and a hash of all of them. */
-export interface ModelOnDisk {
+/** An ONNX model on disk: the artifact, its graph, and a hash of all its files. */
+export interface ModelOnDisk extends Artifact {
+  readonly kind: 'onnx';
   /** Path of the .onnx file. */
   readonly path: string;
-  readonly folder: string;
   /** The model as `prepareModel` made it: this is what is calibrated, planned and quantized. */
   readonly model: Model;
   /** The model as it stands in the file. */
@@ -20,8 +19,6 @@ export interface ModelOnDisk {
   readonly isWidened: boolean;
   /** What preparing did that an artifact shows, for people. */
   readonly notes: readonly string[];
-  /** The .onnx file and its external data, relative to `folder`, in that order. */
-  readonly files: readonly { readonly file: string; readonly byteLength: number }[];
   /** SHA-256 over the hashes of all files. */
   sha256(): Promise<string>;
 }
@@ -34,28 +31,22 @@ export async function openModelOnDisk(path: string): Promise<ModelOnDisk> {
   const file = await locateModel(path);
   const written = await openModel(file);
   const folder = dirname(file);
-  const names = [basename(file), ...written.storage.files];
-  const files = await Promise.all(
-    names.map(async (name) => ({ file: name, byteLength: (await stat(join(folder, name))).size })),
-  );
+  const entry = basename(file);
+  const files = await weighFiles(folder, [entry, ...written.storage.files]);
   let hash: Promise<string> | undefined;
   return {
-    path: file,
+    kind: 'onnx',
     folder,
+    entry,
+    files,
+    path: file,
     ...prepareModel(written, file),
     written,
-    files,
     sha256: () => {
-      hash ??= hashFiles(folder, names);
+      hash ??= hashArtifact({ folder, files });
       return hash;
     },
   };
-}
-
-async function hashFiles(folder: string, names: readonly string[]): Promise<string> {
-  const hash = createHash('sha256');
-  for (const name of names) hash.update(`${await hashFile(join(folder, name))}\n`);
-  return hash.digest('hex');
 }
 
 /** What a runtime reads beside the graph: tokenizer, configuration, preprocessing, chat template. */

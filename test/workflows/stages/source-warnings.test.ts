@@ -24,9 +24,10 @@ function recurrent(): Model {
 }
 
 function onDisk(source: Model, byteLength: number): ModelOnDisk {
+  const artifact = { kind: 'onnx', folder: '.', entry: 'model.onnx' } as const;
   const files = [{ file: 'model.onnx', byteLength }];
   const prepared = { model: source, written: source, isWidened: false, notes: [] };
-  return { path: 'model.onnx', folder: '.', ...prepared, files, sha256: async () => '' };
+  return { ...artifact, path: 'model.onnx', ...prepared, files, sha256: async () => '' };
 }
 
 describe('whyLarger', () => {
