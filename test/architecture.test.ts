@@ -1,10 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
+import { root } from './kit/paths.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const src = join(root, 'src');
 
 /** Which folders of src/ a folder may import values from. `types:` lists folders allowed for types alone. */
@@ -218,6 +217,14 @@ describe('architecture', () => {
         .map(({ fileName }) => relative(src, fileName).split(sep).join('/'));
       expect(found.sort()).toEqual(allowed);
     }
+  });
+
+  it('tests get temporary folders, which end with them, from test/kit alone', () => {
+    const found = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => /\.[jt]s$/.test(name))
+      .filter((name) => /\bmkdtemp(Sync)?\(/.test(readFileSync(join(root, 'test', name), 'utf8')))
+      .map((name) => name.split(sep).join('/'));
+    expect(found).toEqual(['kit/temporary-folder.ts']);
   });
 
   it('imports point one way between the folders of src/', () => {

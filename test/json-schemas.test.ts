@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -8,8 +7,8 @@ import { datasetJsonSchema } from '../src/calibrate/data/dataset-schema.ts';
 import { checkResultJsonSchema } from '../src/check/check-result-schema.ts';
 import { recipeJsonSchema } from '../src/recipe/recipe.ts';
 import { pipelineJsonSchema } from '../src/workflows/project/pipeline-config.ts';
+import { root } from './kit/paths.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const SCHEMAS = {
   autoglm: pipelineJsonSchema(),
   calibration: calibrationJsonSchema(),

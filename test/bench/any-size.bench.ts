@@ -7,9 +7,9 @@
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { root } from '../kit/paths.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { GLM_9B } from '../models/glm-decoder.ts';
 import { TWELVE_BLOCKS, writeRandomDecoder } from '../models/write-random-decoder.ts';
 import { writeSparseDecoder } from '../models/write-sparse-decoder.ts';
@@ -17,7 +17,6 @@ import { compareEnds } from './compare-ends.ts';
 import { describeMachine } from './machine.ts';
 import { measureProcessTree } from './measure-process-tree.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 vi.setConfig({ testTimeout: 3_600_000 });
 
 async function quantize(

@@ -21,7 +21,7 @@ import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import type { Feeds } from '../../src/values/tensor-value.ts';
 import { node, tinyModel, value } from '../check/tiny-models.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { describeMachine, hasInt8Products } from './machine.ts';
 
 const ROWS = 128;

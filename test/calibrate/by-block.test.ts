@@ -1,6 +1,5 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import {
   type CollectOptions,
@@ -18,9 +17,8 @@ import { runPasses } from '../../src/passes/pass.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { findLinears } from '../../src/structure/find-linears.ts';
 import { feedHints } from '../../src/workflows/project/open-data.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { root } from '../kit/paths.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 interface Case {
   readonly model: Model;

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { collectGrams } from '../../src/calibrate/collect-grams.ts';
 import { collectStatistics } from '../../src/calibrate/collect-statistics.ts';
@@ -11,7 +10,8 @@ import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
 import { runPasses } from '../../src/passes/pass.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { findLinears } from '../../src/structure/find-linears.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { root } from '../kit/paths.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { FLOAT, tinyModel, writeTiny } from '../runners/tiny-models.ts';
 
 function read({ path, width, isDiagonal }: GramFile): Float32Array {
@@ -64,7 +64,6 @@ describe('second moments', () => {
   });
 
   it('of a decoder, a block at a time, are those of the model run whole; wide inputs have squares alone', async () => {
-    const root = fileURLToPath(new URL('../..', import.meta.url));
     const model = runPasses(await openModel(`${root}/fixtures/glm-nano/optimum`), [
       convertToFloat32,
     ]);

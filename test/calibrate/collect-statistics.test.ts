@@ -1,4 +1,3 @@
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { type CollectOptions, collectStatistics } from '../../src/calibrate/collect-statistics.ts';
 import { openDataset } from '../../src/calibrate/dataset.ts';
@@ -10,9 +9,8 @@ import type { Model } from '../../src/ir/model.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { findLinears } from '../../src/structure/find-linears.ts';
+import { root } from '../kit/paths.ts';
 import { FLOAT, tinyModel, writeTiny } from '../runners/tiny-models.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** a = -x, b = a * a; x is [batch, 2]. */
 function tinyChain(): Promise<Model> {

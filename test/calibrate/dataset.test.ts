@@ -1,7 +1,5 @@
-import { cpSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { onnx } from 'onnx-proto';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -12,12 +10,12 @@ import {
   type Split,
 } from '../../src/calibrate/dataset.ts';
 import { UsageError } from '../../src/errors.ts';
-import { npy, npz } from './data/numpy-files.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { npy, npz } from '../kit/numpy-files.ts';
+import { root } from '../kit/paths.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 function folderWith(files: Readonly<Record<string, string | Uint8Array>>): string {
-  const folder = mkdtempSync(join(tmpdir(), 'autoglm-test-'));
+  const folder = temporaryFolder();
   for (const [name, content] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), content);

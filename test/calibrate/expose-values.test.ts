@@ -6,8 +6,8 @@ import type { Sample } from '../../src/calibrate/sample.ts';
 import { mergeStatistics } from '../../src/calibrate/statistics.ts';
 import { distinctNames } from '../../src/passes/distinct-names.ts';
 import type { TensorValue } from '../../src/values/tensor-value.ts';
+import { noise } from '../kit/models.ts';
 import { merged, nested } from '../quantize/body-models.ts';
-import { noise } from '../quantize/small-models.ts';
 
 const WIDTH = 64;
 const context = { decline: () => {} };

@@ -5,7 +5,7 @@ import type { Sample } from '../../src/calibrate/sample.ts';
 import { UnsupportedError, UsageError } from '../../src/errors.ts';
 import type { Dim, Model, Node, ValueInfo } from '../../src/ir/model.ts';
 import type { TensorValue } from '../../src/values/tensor-value.ts';
-import { floats, model, node, value } from '../quantize/small-models.ts';
+import { floats, model, node, value } from '../kit/models.ts';
 
 function ids(...tokens: readonly number[]): TensorValue {
   return { dataType: 'int64', dims: [tokens.length], data: BigInt64Array.from(tokens, BigInt) };

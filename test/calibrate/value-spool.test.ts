@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ValueSpool } from '../../src/calibrate/value-spool.ts';
 import type { TensorValue } from '../../src/values/tensor-value.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 /** An empty folder that is the system's temporary one until the test ends. */
 function ownTemporaryFolder(): string {

@@ -1,7 +1,6 @@
 /** Trained models on real held-out data: figures that others computed with other tools. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../src/calibrate/dataset.ts';
 import { makeFeeds } from '../../src/calibrate/make-feeds.ts';
@@ -13,9 +12,8 @@ import { inferShapes } from '../../src/passes/infer-shapes.ts';
 import { runPasses } from '../../src/passes/pass.ts';
 import { onnxruntimeRunner } from '../../src/runners/onnxruntime/onnxruntime-runner.ts';
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { root } from '../kit/paths.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 /** Compares a float16 export with its float32 twin, the baseline of every CPU check. */
 async function compareWithTwin(

@@ -6,7 +6,7 @@ import { inlineTensor, type Tensor } from '../../src/ir/tensor.ts';
 import { float32ArrayToFloat16 } from '../../src/numerics/float16.ts';
 import { createRandom } from '../../src/numerics/random.ts';
 import { saveModel } from '../../src/storage/model-file.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 /** Returns normal values, the same for the same seed. */
 export function normals(count: number, seed: number, deviation = 1): Float32Array {

@@ -1,13 +1,13 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Outcome, ROOT, spawnAutoglm } from './spawn-autoglm.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { root } from '../kit/paths.ts';
+import { type Outcome, spawnAutoglm } from '../kit/spawn-autoglm.ts';
+import { sharedFolder } from '../kit/temporary-folder.ts';
 
 const MODEL = 'fixtures/glm-nano/genai';
-const folder = mkdtempSync(join(tmpdir(), 'autoglm-exit-'));
+const folder = sharedFolder();
 const artifact = join(folder, 'w8a16');
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Asserts that a command failed with one sentence on stderr and nothing on stdout; returns it. */
 function complaint({ code, stdout, stderr }: Outcome, expected: number): string {
@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 describe('exit code 0', () => {
   it('is given by a command that did its work, and by help and version', async () => {
-    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       version: string;
     };
     expect(await spawnAutoglm(['--version'])).toEqual({
@@ -36,7 +36,7 @@ describe('exit code 0', () => {
     });
     expect((await spawnAutoglm(['help', 'check'])).code).toBe(0);
     expect((await spawnAutoglm(['recipe', 'show', 'w8a8'])).stdout).toBe(
-      readFileSync(join(ROOT, 'configs', 'recipes', 'w8a8.yaml'), 'utf8'),
+      readFileSync(join(root, 'configs', 'recipes', 'w8a8.yaml'), 'utf8'),
     );
   });
 });
@@ -93,7 +93,7 @@ describe('exit code 2: usage', () => {
     ],
     [
       ['calibrate', '--shard', '0/2'],
-      `--shard: the calibrate stage of ${ROOT}configs/autoglm.yaml makes the calibration. Name a model to use this option.`,
+      `--shard: the calibrate stage of ${root}configs/autoglm.yaml makes the calibration. Name a model to use this option.`,
     ],
     [
       ['check', artifact, '--data', 'calibration/text', '--gate', 'minSpeed=2'],
@@ -156,7 +156,7 @@ describe('exit code 3: a gate failed', () => {
 describe('exit code 4: the input is refused', () => {
   const truncated = join(folder, 'truncated.onnx');
   beforeAll(() => {
-    const whole = readFileSync(join(ROOT, 'fixtures/onnx/linears.onnx'));
+    const whole = readFileSync(join(root, 'fixtures/onnx/linears.onnx'));
     writeFileSync(truncated, whole.subarray(0, whole.length - 10));
   });
 

@@ -1,34 +1,26 @@
 import { spawn, spawnSync } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openTerminal } from '../../src/cli/terminal.ts';
-import { ROOT, spawnAutoglm } from './spawn-autoglm.ts';
+import { root } from '../kit/paths.ts';
+import { spawnAutoglm } from '../kit/spawn-autoglm.ts';
+import { sharedFolder } from '../kit/temporary-folder.ts';
 
-const MODEL = join(ROOT, 'fixtures/glm-nano/genai');
+const MODEL = join(root, 'fixtures/glm-nano/genai');
 const DATA = [
   '--data',
-  join(ROOT, 'calibration/text'),
+  join(root, 'calibration/text'),
   '--samples',
   '2',
   '--sequence-length',
   '32',
 ];
-const folder = mkdtempSync(join(tmpdir(), 'autoglm-output-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = sharedFolder();
 
 writeFileSync(
   join(folder, 'autoglm.yaml'),
-  `model: ${MODEL}\ndata: ${join(ROOT, 'calibration/text')}\n`,
+  `model: ${MODEL}\ndata: ${join(root, 'calibration/text')}\n`,
 );
 
 /** Each builds on those before it. */
@@ -90,7 +82,7 @@ describe('what a person sees', () => {
   });
 
   it('a reader that stops reading is no failure', async () => {
-    const child = spawn(process.execPath, [join(ROOT, 'bin/autoglm.js'), 'doctor'], {
+    const child = spawn(process.execPath, [join(root, 'bin/autoglm.js'), 'doctor'], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child.stdout.destroy();
@@ -107,7 +99,7 @@ describe('what a person sees', () => {
     const full = openSync('/dev/full', 'w');
     const { status, stderr } = spawnSync(
       process.execPath,
-      [join(ROOT, 'bin/autoglm.js'), 'recipe', 'list'],
+      [join(root, 'bin/autoglm.js'), 'recipe', 'list'],
       { stdio: ['ignore', full, 'pipe'], encoding: 'utf8' },
     );
     closeSync(full);

@@ -1,12 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
 import { parse } from 'yaml';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { root } from '../kit/paths.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const autoglm = join(root, 'bin/autoglm.js');
 // Six to ten processes, each of which starts onnxruntime.
 vi.setConfig({ testTimeout: 180_000 });

@@ -1,17 +1,17 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
-import { ROOT, spawnAutoglm } from '../cli/spawn-autoglm.ts';
+import { describe, expect, it } from 'vitest';
+import { root } from '../kit/paths.ts';
+import { spawnAutoglm } from '../kit/spawn-autoglm.ts';
+import { sharedFolder } from '../kit/temporary-folder.ts';
 
-const output = mkdtempSync(join(tmpdir(), 'autoglm-config-'));
-afterAll(() => rmSync(output, { recursive: true, force: true }));
+const output = sharedFolder();
 
 describe('verbs without a model, in the repository root', () => {
   it('quantize works from configs/autoglm.yaml', async () => {
     const { code, stdout, stderr } = await spawnAutoglm(['quantize', '--output', output]);
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain(`model: ${ROOT}fixtures/glm-nano/optimum/model.onnx\n`);
+    expect(stderr).toContain(`model: ${root}fixtures/glm-nano/optimum/model.onnx\n`);
     expect(stdout).toContain(`Files in ${output}/quantize\n`);
     expect(stdout).toContain('  manifest.json\n');
     // What a named model prints, too.

@@ -1,12 +1,10 @@
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { check } from '../../src/workflows/check.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const silent = { progress() {}, note() {}, warn() {} };
+import { root } from '../kit/paths.ts';
+import { silent } from '../kit/reporters.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 it('times a decoder with as many tokens as --context-length says, and at one token after them', async () => {
   const output = temporaryFolder();

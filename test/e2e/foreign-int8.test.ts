@@ -4,13 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { saveModel } from '../../src/storage/model-file.ts';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { ONNXRUNTIME_LOWERING } from '../../src/targets/onnx/lowering.ts';
-import { spawnAutoglm } from '../cli/spawn-autoglm.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { root } from '../kit/paths.ts';
+import { fixture } from '../kit/run-model.ts';
+import { spawnAutoglm } from '../kit/spawn-autoglm.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { planFor } from '../quantize/fixture-plans.ts';
-import { fixture } from '../quantize/run-model.ts';
 
 const NAME = 'vit-fashion/optimum';
-const root = new URL('../..', import.meta.url).pathname;
 const source = join(root, 'fixtures', NAME);
 const data = join(root, 'calibration/fashion-mnist');
 

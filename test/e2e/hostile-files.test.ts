@@ -1,13 +1,11 @@
-import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import { type Outcome, spawnAutoglm } from '../cli/spawn-autoglm.ts';
 import { HOSTILE, type HostileCase } from '../formats/onnx/hostile.ts';
+import { type Outcome, spawnAutoglm } from '../kit/spawn-autoglm.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
-const base = mkdtempSync(join(tmpdir(), 'autoglm-hostile-'));
-afterAll(() => rmSync(base, { recursive: true, force: true }));
 afterEach(() => vi.restoreAllMocks());
 
 /** The command line inside this process: a process for each of hundreds of runs takes minutes. */
@@ -30,15 +28,13 @@ async function expectRefusal(
   hostile: HostileCase,
   autoglm: (args: readonly string[]) => Promise<Outcome>,
 ): Promise<void> {
-  const folder = mkdtempSync(join(base, 'case-'));
+  const folder = temporaryFolder();
   const model = join(folder, 'in', 'model.onnx');
   mkdirSync(join(folder, 'in'));
   writeFileSync(model, hostile.bytes);
   hostile.around?.(join(folder, 'in'));
   const there = readdirSync(folder, { recursive: true });
-  const message = hostile.message
-    .replaceAll('<path>', model)
-    .replaceAll('<parent>', realpathSync(folder));
+  const message = hostile.message.replaceAll('<path>', model).replaceAll('<parent>', folder);
   const out = ['-o', join(folder, 'out', 'int8')];
   const verbs = [
     ['inspect', model],

@@ -3,31 +3,28 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
-  realpathSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ROOT, spawnAutoglm } from '../cli/spawn-autoglm.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { root } from '../kit/paths.ts';
+import { spawnAutoglm } from '../kit/spawn-autoglm.ts';
+import { sharedFolder, temporaryFolder } from '../kit/temporary-folder.ts';
 
-const MODEL = join(ROOT, 'fixtures/glm-nano/optimum');
-const DATA = ['--data', join(ROOT, 'calibration/text'), '--sequence-length', '16'];
+const MODEL = join(root, 'fixtures/glm-nano/optimum');
+const DATA = ['--data', join(root, 'calibration/text'), '--sequence-length', '16'];
 const SIGNALS = [
   { signal: 'SIGINT', code: 130 },
   { signal: 'SIGTERM', code: 143 },
 ] as const;
 
 /** What the verbs start from, made once: a calibration and an artifact. */
-const base = mkdtempSync(join(realpathSync(tmpdir()), 'autoglm-interrupt-'));
+const base = sharedFolder();
 const calibration = ['--calibration', join(base, 'made/calibration.json')];
-afterAll(() => rmSync(base, { recursive: true, force: true }));
 beforeAll(async () => {
   const args = [MODEL, ...DATA, '--samples', '2', '-o', join(base, 'made')];
   expect((await spawnAutoglm(['calibrate', ...args])).code).toBe(0);
@@ -43,7 +40,7 @@ interface Place {
 
 /** Starts a command in a group of its own, as a shell does, with its temporary folder and home to itself. */
 function start(args: readonly string[], { temporary, home }: Place, path = '') {
-  const child = spawn(process.execPath, [join(ROOT, 'bin/autoglm.js'), ...args], {
+  const child = spawn(process.execPath, [join(root, 'bin/autoglm.js'), ...args], {
     env: {
       ...process.env,
       PATH: `${path}:${process.env['PATH']}`,
@@ -159,7 +156,7 @@ const CASES: readonly Case[] = [
 
 function writeConfig(home: string): readonly string[] {
   const path = join(base, `${home.split('/').at(-2)}.yaml`);
-  const lines = [`model: ${MODEL}`, `data: ${join(ROOT, 'calibration/text')}`];
+  const lines = [`model: ${MODEL}`, `data: ${join(root, 'calibration/text')}`];
   lines.push(`output: ${join(home, 'out')}`, 'quantize: { recipe: w8a8 }');
   writeFileSync(path, lines.join('\n'));
   return ['run', path];

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { type Child, startChild } from '../../src/runners/process/child.ts';
-import { ROOT } from '../cli/spawn-autoglm.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { root } from '../kit/paths.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { mutateModel, seededRandom } from '../models/mutate-model.ts';
 
 /**
@@ -13,7 +13,7 @@ import { mutateModel, seededRandom } from '../models/mutate-model.ts';
  * files up to 1 MB are taken instead of the fixtures, and `AUTOGLM_KEEP_MUTATIONS` one for the copies that fail.
  */
 const COUNT = Number(process.env['AUTOGLM_MUTATIONS'] ?? 400);
-const MODELS = process.env['AUTOGLM_MUTATED_MODELS'] ?? join(ROOT, 'fixtures');
+const MODELS = process.env['AUTOGLM_MUTATED_MODELS'] ?? join(root, 'fixtures');
 const KEEP = process.env['AUTOGLM_KEEP_MUTATIONS'];
 const SEED = Number(process.env['AUTOGLM_MUTATION_SEED'] ?? 1);
 

@@ -1,33 +1,20 @@
 import { spawn } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { cpSync, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
-import { ROOT, spawnAutoglm } from '../cli/spawn-autoglm.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { root } from '../kit/paths.ts';
+import { spawnAutoglm } from '../kit/spawn-autoglm.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
-const MODEL = join(ROOT, 'fixtures/glm-nano/genai');
+const MODEL = join(root, 'fixtures/glm-nano/genai');
 /** A file system of its own on Linux, held in memory. */
 const MEMORY = '/dev/shm';
 const isOtherDisk =
   existsSync(MEMORY) && statSync(MEMORY).dev !== statSync(realpathSync(tmpdir())).dev;
 if (!isOtherDisk) console.log(`skipped: ${MEMORY} is no disk beside that of ${tmpdir()}`);
-
-function memoryFolder(): string {
-  const folder = mkdtempSync(join(MEMORY, 'autoglm-test-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 function copyModel(): string {
   const model = join(temporaryFolder(), 'model');
@@ -37,15 +24,15 @@ function copyModel(): string {
 
 describe.runIf(isOtherDisk)('with the temporary folder on another disk', () => {
   it('check links to the weights from beside them and copies none', async () => {
-    const temporary = memoryFolder();
+    const temporary = temporaryFolder(MEMORY);
     const model = copyModel();
     const out = join(model, '../out');
-    const data = ['--data', join(ROOT, 'calibration/text'), '--sequence-length', '16'];
+    const data = ['--data', join(root, 'calibration/text'), '--sequence-length', '16'];
     const quantize = ['quantize', model, ...data, '--samples', '1', '-o', out];
     expect((await spawnAutoglm(quantize)).code).toBe(0);
 
     const args = ['check', out, '--against', model, ...data, '--samples', '1', '--quiet'];
-    const child = spawn(process.execPath, [join(ROOT, 'bin/autoglm.js'), ...args], {
+    const child = spawn(process.execPath, [join(root, 'bin/autoglm.js'), ...args], {
       env: { ...process.env, TMPDIR: temporary },
       stdio: 'ignore',
     });
@@ -79,7 +66,7 @@ describe.runIf(isOtherDisk)('with the temporary folder on another disk', () => {
       });
     await save(temporaryFolder());
     expect(copied).toEqual([]);
-    await save(memoryFolder());
+    await save(temporaryFolder(MEMORY));
     expect(copied).toEqual(['model.onnx.data']);
   });
 });

@@ -1,16 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ROOT, spawnAutoglm } from '../cli/spawn-autoglm.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { root } from '../kit/paths.ts';
+import { spawnAutoglm } from '../kit/spawn-autoglm.ts';
+import { sharedFolder } from '../kit/temporary-folder.ts';
 
-const base = mkdtempSync(join(tmpdir(), 'autoglm-package-'));
-const MODEL = join(ROOT, 'fixtures/glm-nano/genai');
-const DATA = ['--data', join(ROOT, 'calibration/text')];
+const base = sharedFolder();
+const MODEL = join(root, 'fixtures/glm-nano/genai');
+const DATA = ['--data', join(root, 'calibration/text')];
 const cwd = join(base, 'empty');
 const program = join(cwd, 'node_modules/autoglm/bin/autoglm.js');
-afterAll(() => rmSync(base, { recursive: true, force: true }));
 
 function npm(args: readonly string[], folder: string, env: NodeJS.ProcessEnv = {}): string {
   return execFileSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel', 'error'], {
@@ -23,7 +23,7 @@ function npm(args: readonly string[], folder: string, env: NodeJS.ProcessEnv = {
 
 let tarball = '';
 beforeAll(() => {
-  const [packed] = JSON.parse(npm(['pack', '--json', '--pack-destination', base], ROOT)) as {
+  const [packed] = JSON.parse(npm(['pack', '--json', '--pack-destination', base], root)) as {
     filename: string;
   }[];
   tarball = join(base, packed?.filename ?? '');
@@ -118,7 +118,7 @@ describe('npm pack, installed with --ignore-scripts into an empty folder', () =>
   it('is a library, with the errors that its functions throw', () => {
     const script = `
       import { FormatError, inspectModel, openModel } from 'autoglm';
-      const model = await openModel(${JSON.stringify(join(ROOT, 'fixtures/glm-nano/genai/model.onnx'))});
+      const model = await openModel(${JSON.stringify(join(root, 'fixtures/glm-nano/genai/model.onnx'))});
       console.log(inspectModel(model).blocks.length, new FormatError('x') instanceof Error);`;
     const args = ['--input-type=module', '-e', script];
     expect(execFileSync(process.execPath, args, { cwd, encoding: 'utf8' })).toBe('12 true\n');

@@ -3,18 +3,18 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Outcome, ROOT, spawnAutoglm } from '../cli/spawn-autoglm.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { root } from '../kit/paths.ts';
+import { type Outcome, spawnAutoglm } from '../kit/spawn-autoglm.ts';
+import { sharedFolder } from '../kit/temporary-folder.ts';
 import { folderBytes } from './folder-bytes.ts';
 
 const STAGES = [
@@ -27,8 +27,7 @@ const STAGES = [
 /** Written by a check: peak memory is measured, so no two are equal. */
 const MEASURED = ['check.json', 'junit.xml', 'summary.md', 'report.html'];
 
-const base = mkdtempSync(join(tmpdir(), 'autoglm-resume-'));
-afterAll(() => rmSync(base, { recursive: true, force: true }));
+const base = sharedFolder();
 
 /** Makes a folder with a config, all at one depth: manifests hold relative paths. */
 function place(name: string, recipe = 'w8a8'): string {
@@ -36,8 +35,8 @@ function place(name: string, recipe = 'w8a8'): string {
   mkdirSync(folder, { recursive: true });
   writeFileSync(
     join(folder, 'autoglm.yaml'),
-    `model: ${join(ROOT, 'fixtures/glm-nano/genai')}
-data: ${join(ROOT, 'calibration/text')}
+    `model: ${join(root, 'fixtures/glm-nano/genai')}
+data: ${join(root, 'calibration/text')}
 calibrate: { samples: 4, sequenceLength: 32 }
 quantize: { recipe: ${recipe} }
 export: { target: tensorrt }
@@ -83,7 +82,7 @@ function withoutMemory(path: string): unknown {
 /** Starts a run and kills it, and it alone, as soon as a stage has begun to write. */
 async function killIn(folder: string, stage: (typeof STAGES)[number]): Promise<string> {
   const partial = join(folder, 'out', `.${stage.folder}.autoglm-partial`);
-  const child: ChildProcess = spawn(process.execPath, [join(ROOT, 'bin/autoglm.js'), 'run'], {
+  const child: ChildProcess = spawn(process.execPath, [join(root, 'bin/autoglm.js'), 'run'], {
     cwd: folder,
     env: { ...process.env, CI: 'true', AUTOGLM_TEST: folder },
     stdio: ['ignore', 'ignore', 'pipe'],

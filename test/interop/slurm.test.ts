@@ -11,11 +11,10 @@ import {
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { root } from '../kit/paths.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const script = join(root, 'configs/cluster/slurm.sh');
 const isCi = process.env['CI'] === 'true';
 const isInstalled = ['slurmctld', 'slurmd', 'munged', 'sbatch'].every(

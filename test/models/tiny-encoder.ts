@@ -1,7 +1,7 @@
 /** An encoder of tokens like BERT, with one head, small enough for a test that writes it to disk. */
 import type { Dim, Model, Node } from '../../src/ir/model.ts';
 import { inlineTensor, type Tensor } from '../../src/ir/tensor.ts';
-import { floats, model, node, noise, value } from '../quantize/small-models.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
 
 const WIDTH = 32;
 

@@ -5,7 +5,7 @@ import { findOp, OPS } from '../../src/ops/index.ts';
 import { inferFacts } from '../../src/passes/infer-facts.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { parseModel } from '../golden/graph-text.ts';
-import { makeFeeds, runOnce } from '../passes/run-in-onnxruntime.ts';
+import { makeFeeds, runOnce } from '../kit/run-once.ts';
 
 /** `x: float[batch, sequence, 6]` is what graphs read; sizes are 2 and 3 at run time. */
 function graph(nodes: string, constants: string): Model {

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { validate } from '../../src/ir/validate.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
 import { openModel } from '../../src/storage/model-file.ts';
+import { makeFeeds, runOnce } from '../kit/run-once.ts';
 import { GLM_9B, makeGlmDecoder } from '../models/glm-decoder.ts';
 import { rampSource } from '../models/ramp-source.ts';
-import { makeFeeds, runOnce } from './run-in-onnxruntime.ts';
 
 const context = { decline: () => {} };
 const SIZES = {

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { validate } from '../../src/ir/validate.ts';
 import { PASSES } from '../../src/passes/index.ts';
 import { parseModel, printModel } from '../golden/graph-text.ts';
+import { makeFeeds, runOnce } from '../kit/run-once.ts';
 import { deepFreeze } from './deep-freeze.ts';
-import { makeFeeds, runOnce } from './run-in-onnxruntime.ts';
 
 /** Each file is a model, a line with `=>`, and the model after the pass that the file is named after. */
 const folder = new URL('../golden/passes/', import.meta.url);

@@ -4,7 +4,7 @@ import { foldConstants } from '../../src/passes/fold-constants.ts';
 import { inferFacts } from '../../src/passes/infer-facts.ts';
 import { inferShapes } from '../../src/passes/infer-shapes.ts';
 import { openModel } from '../../src/storage/model-file.ts';
-import { makeFeeds, type Output, runOnce, type Values } from './run-in-onnxruntime.ts';
+import { makeFeeds, type Output, runOnce, type Values } from '../kit/run-once.ts';
 
 const context = { decline: () => {} };
 

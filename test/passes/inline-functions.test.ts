@@ -6,8 +6,9 @@ import { inlineTensor } from '../../src/ir/tensor.ts';
 import { validate } from '../../src/ir/validate.ts';
 import { inlineFunctions } from '../../src/passes/inline-functions.ts';
 import { openModel } from '../../src/storage/model-file.ts';
-import { model, node, value } from '../quantize/small-models.ts';
-import { makeFeeds, runOnce } from './run-in-onnxruntime.ts';
+import { model, node, value } from '../kit/models.ts';
+import { root } from '../kit/paths.ts';
+import { makeFeeds, runOnce } from '../kit/run-once.ts';
 
 const context = { decline: () => {} };
 
@@ -55,15 +56,13 @@ function calling(functions: readonly FunctionDefinition[]): Model {
   return { ...source, opsetImports: [...source.opsetImports, ...imports], functions };
 }
 
-const repository = new URL('../../', import.meta.url).pathname;
-
 describe('inlining functions', () => {
   it.each(['functions.onnx', 'functions-overload.onnx'])(
     'gives the outputs that onnxruntime gives for functions, also for %s',
     async (file) => {
       // onnxruntime does not know overloads; the other file has the same bodies under names of their own.
-      const plain = await openModel(`${repository}fixtures/onnx/functions.onnx`);
-      const source = await openModel(`${repository}fixtures/onnx/${file}`);
+      const plain = await openModel(`${root}fixtures/onnx/functions.onnx`);
+      const source = await openModel(`${root}fixtures/onnx/${file}`);
       const result = inlined(source);
       expect(result.functions).toEqual([]);
       expect(validate(result)).toEqual([]);

@@ -7,9 +7,9 @@ import { distinctNames } from '../../src/passes/distinct-names.ts';
 import { bodyOf, isReached, openBodies } from '../../src/passes/open-bodies.ts';
 import type { Declined } from '../../src/passes/pass.ts';
 import { findOpenedLinears } from '../../src/structure/find-linears.ts';
+import { floats, node } from '../kit/models.ts';
+import { makeFeeds, runOnce } from '../kit/run-once.ts';
 import { looped, merged, nested } from '../quantize/body-models.ts';
-import { floats, node } from '../quantize/small-models.ts';
-import { makeFeeds, runOnce } from './run-in-onnxruntime.ts';
 
 const MODELS = { merged, looped, nested };
 

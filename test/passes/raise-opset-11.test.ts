@@ -5,8 +5,8 @@ import { type Model, type Node, opsetVersion, type ValueInfo } from '../../src/i
 import { inlineTensor, type Tensor } from '../../src/ir/tensor.ts';
 import { validate } from '../../src/ir/validate.ts';
 import { raiseOpset } from '../../src/passes/raise-opset.ts';
-import { floats, model, node, noise, value } from '../quantize/small-models.ts';
-import { runOnce, type Values } from './run-in-onnxruntime.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
+import { runOnce, type Values } from '../kit/run-once.ts';
 
 const DIMS = [2, 3, 4, 5];
 const X: Values = new Map([

@@ -4,8 +4,8 @@ import { UnsupportedError } from '../../src/errors.ts';
 import { intAttribute, stringAttribute } from '../../src/ir/attributes.ts';
 import { type FunctionDefinition, type Model, opsetVersion } from '../../src/ir/model.ts';
 import { raiseOpset } from '../../src/passes/raise-opset.ts';
-import { runModel } from '../quantize/run-model.ts';
-import { model, node, noise, value } from '../quantize/small-models.ts';
+import { model, node, noise, value } from '../kit/models.ts';
+import { runModel } from '../kit/run-model.ts';
 
 /** Means, sums and halves of x [2, 6], written for opset 13. */
 function old(): Model {

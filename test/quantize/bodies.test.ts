@@ -10,9 +10,9 @@ import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { integerLayers, TENSORRT_LOWERING, whyLeftFloat } from '../../src/targets/onnx/lowering.ts';
 import { writeTensorrt } from '../../src/targets/tensorrt/write.ts';
+import { node, noise, ranges, value } from '../kit/models.ts';
+import { cosine, type Feeds, runModel } from '../kit/run-model.ts';
 import { looped, merged, nested, weight } from './body-models.ts';
-import { cosine, type Feeds, runModel } from './run-model.ts';
-import { node, noise, ranges, value } from './small-models.ts';
 
 const WIDTH = 64;
 const W8A8 = builtInRecipe('w8a8');

@@ -2,7 +2,7 @@
 import { attributes } from '../../src/ir/attributes.ts';
 import type { Graph, Model, Node, ValueInfo } from '../../src/ir/model.ts';
 import { inlineTensor, type Tensor } from '../../src/ir/tensor.ts';
-import { floats, model, node, noise, value } from './small-models.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
 
 const WIDTH = 64;
 const HIDDEN = 128;

@@ -6,8 +6,8 @@
 import { describe, expect, it } from 'vitest';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { SAFE_PAIR, scanSaturation } from '../../src/targets/onnx/scan-saturation.ts';
+import { fixture, runModel } from '../kit/run-model.ts';
 import { exports, feeds, planFor } from './fixture-plans.ts';
-import { fixture, runModel } from './run-model.ts';
 
 const EXACT = { x64quantprecision: '1' };
 

@@ -5,7 +5,7 @@ import { planQuantization } from '../../src/quantize/plan.ts';
 import type { QuantizationPlan } from '../../src/quantize/quantization-plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
 import { findLinears } from '../../src/structure/find-linears.ts';
-import { type Feeds, imageFeeds, observeRanges, textFeeds } from './run-model.ts';
+import { type Feeds, imageFeeds, observeRanges, textFeeds } from '../kit/run-model.ts';
 
 /** Exports of fixtures/, with the layers that `w8a8` quantizes and the width of their logits. */
 export const exports = [

@@ -7,8 +7,8 @@ import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../src/targets/onnx/lowering.ts';
 import { lintQdq } from '../../src/targets/tensorrt/lint-qdq.ts';
 import { toFloat32ScaleTwin } from '../../src/targets/tensorrt/write.ts';
+import { agreement, cosine, fixture, runModel } from '../kit/run-model.ts';
 import { exports, feeds, planFor } from './fixture-plans.ts';
-import { agreement, cosine, fixture, runModel } from './run-model.ts';
 
 describe.each(exports)('the real export $name', ({ name, layers, classes }) => {
   it('becomes W8A8 with every planned layer fused and the answers kept', async () => {

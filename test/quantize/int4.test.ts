@@ -14,8 +14,8 @@ import { builtInRecipe } from '../../src/recipe/load.ts';
 import type { Int4Settings, Recipe } from '../../src/recipe/recipe.ts';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
-import { agreement, fixture, runModel, textFeeds } from './run-model.ts';
-import { floats, linearModel, model, node, noise, OUT, value } from './small-models.ts';
+import { floats, linearModel, model, node, noise, OUT, value } from '../kit/models.ts';
+import { agreement, fixture, runModel, textFeeds } from '../kit/run-model.ts';
 
 const EXPORTS = ['optimum', 'torchscript', 'dynamo-opset18', 'dynamo-opset23', 'genai'];
 

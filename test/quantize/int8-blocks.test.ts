@@ -5,8 +5,8 @@ import { planQuantization } from '../../src/quantize/plan.ts';
 import { builtInRecipe, parseRecipe } from '../../src/recipe/load.ts';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
-import { agreement, fixture, runModel, textFeeds } from './run-model.ts';
-import { floats, IN, linearModel, model, node, noise, OUT, value } from './small-models.ts';
+import { floats, IN, linearModel, model, node, noise, OUT, value } from '../kit/models.ts';
+import { agreement, fixture, runModel, textFeeds } from '../kit/run-model.ts';
 
 const w8a16 = builtInRecipe('w8a16');
 const byChannel = parseRecipe('{ name: by-channel, activations: { bits: float } }', 'test');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { judgeRanges, type SeenActivation } from '../../src/quantize/judge-ranges.ts';
-import { noise } from './small-models.ts';
+import { noise } from '../kit/models.ts';
 
 const WIDTH = 100;
 

@@ -4,9 +4,9 @@ import { planQuantization } from '../../src/quantize/plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
+import { model, node, noise, ranges, value } from '../kit/models.ts';
+import { runModel } from '../kit/run-model.ts';
 import { weight } from './body-models.ts';
-import { runModel } from './run-model.ts';
-import { model, node, noise, ranges, value } from './small-models.ts';
 
 const WIDTH = 64;
 

@@ -7,8 +7,8 @@ import { makeSwitchable, switchablePlan } from '../../src/quantize/search/switch
 import { parseRecipe } from '../../src/recipe/load.ts';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
-import { cosine, runModel } from './run-model.ts';
-import { floats, IN, linearModel, model, node, noise, OUT, ranges, value } from './small-models.ts';
+import { floats, IN, linearModel, model, node, noise, OUT, ranges, value } from '../kit/models.ts';
+import { cosine, runModel } from '../kit/run-model.ts';
 
 const w8a8 = parseRecipe('{ name: all, head: w8a8 }', 'test');
 const seen = ranges({ x: [-1, 1] });

@@ -4,7 +4,7 @@ import type { Model } from '../../src/ir/model.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import type { PlannedLayer } from '../../src/quantize/quantization-plan.ts';
 import { builtInRecipe, parseRecipe } from '../../src/recipe/load.ts';
-import { floats, linearModel, model, node, noise, ranges, value } from './small-models.ts';
+import { floats, linearModel, model, node, noise, ranges, value } from '../kit/models.ts';
 
 const w8a8 = builtInRecipe('w8a8');
 

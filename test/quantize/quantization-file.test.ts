@@ -8,7 +8,7 @@ import {
 } from '../../src/quantize/quantization-file.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
 import { LINEAR_ROLES } from '../../src/structure/linear-layer.ts';
-import { linearModel, ranges } from './small-models.ts';
+import { linearModel, ranges } from '../kit/models.ts';
 
 const source = linearModel({ op: 'Gemm', rank: 2, bias: true });
 const seen = ranges({ z: [-254, 127], x: [-1, 0.5] });

@@ -8,8 +8,8 @@ import { builtInRecipe } from '../../src/recipe/load.ts';
 import type { Recipe, Scheme } from '../../src/recipe/recipe.ts';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
-import { runModel } from './run-model.ts';
-import { floats, model, node, noise, ranges, value } from './small-models.ts';
+import { floats, model, node, noise, ranges, value } from '../kit/models.ts';
+import { runModel } from '../kit/run-model.ts';
 
 const WIDTH = 64;
 

@@ -7,8 +7,8 @@ import { planQuantization } from '../../src/quantize/plan.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
-import { cosine, observeRanges, runModel } from './run-model.ts';
-import { floats, IN, model, node, noise, OUT, value } from './small-models.ts';
+import { floats, IN, model, node, noise, OUT, value } from '../kit/models.ts';
+import { cosine, observeRanges, runModel } from '../kit/run-model.ts';
 
 const w8a8 = parseRecipe('{ name: all, head: w8a8 }', 'test');
 

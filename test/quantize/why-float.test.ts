@@ -5,7 +5,7 @@ import { planQuantization } from '../../src/quantize/plan.ts';
 import { littleQuantized, whyNoLinears } from '../../src/quantize/why-float.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
 import { writeTensorrt } from '../../src/targets/tensorrt/write.ts';
-import { floats, model, node, noise, ranges, value } from './small-models.ts';
+import { floats, model, node, noise, ranges, value } from '../kit/models.ts';
 
 const w8a8 = builtInRecipe('w8a8');
 const w8a16 = builtInRecipe('w8a16');

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
 import { renderPlan } from '../../src/report/quantization.ts';
-import { floats, model, node, noise, value } from '../quantize/small-models.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
 
 describe('the table of a plan', () => {
   it('counts the bytes of a weight that several layers share once', () => {

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { compiledEntry } from '../../src/runners/process/child.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { matMulModel, writeTiny } from './tiny-models.ts';
 
 const LIBRARY = pathToFileURL(

@@ -1,7 +1,7 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { onnx } from 'onnx-proto';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 /** ONNX element type numbers used below (TensorProto.DataType). */
 export const FLOAT = 1;
@@ -46,7 +46,7 @@ export function tinyModel(
 
 /** Writes a model into a new temporary folder and returns its path. */
 export function writeTiny(bytes: Uint8Array, name = 'model.onnx'): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'autoglm-test-')), name);
+  const path = join(temporaryFolder(), name);
   writeFileSync(path, bytes);
   return path;
 }

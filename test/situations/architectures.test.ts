@@ -1,9 +1,11 @@
+import { join } from 'node:path';
 /** Models that are no plain decoder: fused by onnxruntime, cross attention, experts, recurrence, half quantized. */
 import { expect, it } from 'vitest';
 import { inlineTensor } from '../../src/ir/tensor.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { floats, value } from '../quantize/small-models.ts';
-import { listeningReporter } from '../workflows/small-files.ts';
+import { floats, value } from '../kit/models.ts';
+import { root } from '../kit/paths.ts';
+import { listeningReporter } from '../kit/reporters.ts';
 import { buildGraph, bytesOf, finishModel } from './graph-builder.ts';
 import {
   idSamples,
@@ -158,7 +160,7 @@ it('a decoder with cross attention is quantized on arrays, and refused on text, 
   const { sqnr } = await quantizeSituation(model, samples(1), samples(11));
   expect(sqnr.get('logits')).toBeGreaterThan(25);
   const files = await writeSituation(model, samples(1), samples(11));
-  const text = new URL('../../calibration/text', import.meta.url).pathname;
+  const text = join(root, 'calibration/text');
   const refused = quantize(
     { ...files, data: text, output: `${files.folder}/text` },
     listeningReporter(),

@@ -1,7 +1,7 @@
 /** Bodies of If and Loop beside layers of the main graph. */
 import { describe, expect, it } from 'vitest';
 import { inlineTensor } from '../../src/ir/tensor.ts';
-import { value } from '../quantize/small-models.ts';
+import { value } from '../kit/models.ts';
 import { buildGraph, finishGraph, finishModel } from './graph-builder.ts';
 import {
   exportSituation,

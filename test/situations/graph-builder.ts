@@ -3,7 +3,7 @@ import { type AttributeLiteral, attributes } from '../../src/ir/attributes.ts';
 import type { Graph, Model, Node, ValueInfo } from '../../src/ir/model.ts';
 import { inlineTensor, type Tensor } from '../../src/ir/tensor.ts';
 import { createRandom } from '../../src/numerics/random.ts';
-import { type Float, floats } from '../quantize/small-models.ts';
+import { type Float, floats } from '../kit/models.ts';
 
 type Literals = Readonly<Record<string, AttributeLiteral>>;
 

@@ -10,10 +10,10 @@ import { createRandom } from '../../src/numerics/random.ts';
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
 import { exportModel } from '../../src/workflows/export.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { npy, npz } from '../calibrate/data/numpy-files.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
-import { type Feeds, runModel } from '../quantize/run-model.ts';
-import { listeningReporter } from '../workflows/small-files.ts';
+import { npy, npz } from '../kit/numpy-files.ts';
+import { listeningReporter } from '../kit/reporters.ts';
+import { type Feeds, runModel } from '../kit/run-model.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 /** One input over all samples: the first axis of `dims` counts them. */
 export interface Samples {

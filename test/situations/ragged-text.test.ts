@@ -6,9 +6,9 @@ import { createRandom } from '../../src/numerics/random.ts';
 import { saveModel } from '../../src/storage/model-file.ts';
 import { calibrate } from '../../src/workflows/calibrate.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
-import { value } from '../quantize/small-models.ts';
-import { listeningReporter } from '../workflows/small-files.ts';
+import { value } from '../kit/models.ts';
+import { listeningReporter } from '../kit/reporters.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { buildGraph, finishModel } from './graph-builder.ts';
 
 const VOCABULARY = 256;

@@ -1,6 +1,6 @@
 /** The same layers as exporters spell them: every form is quantized, or left float with the reason. */
 import { describe, expect, it } from 'vitest';
-import { value } from '../quantize/small-models.ts';
+import { value } from '../kit/models.ts';
 import { buildGraph, finishModel } from './graph-builder.ts';
 import { normalSamples, quantizeSituation } from './quantize-situation.ts';
 

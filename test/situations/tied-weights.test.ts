@@ -1,7 +1,7 @@
 /** One table that embeds tokens and makes logits is stored once, however the graph reads it. */
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/ir/model.ts';
-import { value } from '../quantize/small-models.ts';
+import { value } from '../kit/models.ts';
 import { buildGraph, finishModel } from './graph-builder.ts';
 import { idSamples, quantizeSituation, type SampleSet } from './quantize-situation.ts';
 

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { UnsupportedError } from '../../src/errors.ts';
 import { inlineTensor } from '../../src/ir/tensor.ts';
-import { value } from '../quantize/small-models.ts';
+import { value } from '../kit/models.ts';
 import { buildGraph, bytesOf, finishModel } from './graph-builder.ts';
 import { normalSamples, quantizeSituation, type Samples } from './quantize-situation.ts';
 

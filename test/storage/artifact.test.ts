@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { FormatError, UsageError } from '../../src/errors.ts';
 import { entryPath, hashArtifact, openArtifact } from '../../src/storage/artifact.ts';
 import { saveModel } from '../../src/storage/model-file.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { tinyEncoder } from '../models/tiny-encoder.ts';
 import { matMulModel, writeTiny } from '../runners/tiny-models.ts';
 

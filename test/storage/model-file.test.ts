@@ -1,14 +1,14 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { FormatError, UsageError } from '../../src/errors.ts';
 import { readTensorBytes } from '../../src/ir/tensor.ts';
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
 import { filled, sumModel } from '../formats/onnx/make-model.ts';
 import { modelDifference } from '../formats/onnx/model-difference.ts';
-import { runModel } from '../formats/onnx/run-model.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { root } from '../kit/paths.ts';
+import { runFile } from '../kit/run-file.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 const model = sumModel([filled('a', 5000, 1), filled('b', 6000, 2)]);
 
@@ -161,8 +161,7 @@ describe('saveModel', () => {
 });
 
 describe('referenceWeights', () => {
-  const fixture = (name: string): string =>
-    fileURLToPath(new URL(`../../fixtures/${name}/model.onnx`, import.meta.url));
+  const fixture = (name: string): string => join(root, `fixtures/${name}/model.onnx`);
 
   it.each(['glm-nano/genai', 'vit-fashion/torchscript-opset14'])(
     'points into the files of %s through hard links, and onnxruntime follows',
@@ -180,7 +179,7 @@ describe('referenceWeights', () => {
       }
       const part = await openModel(files.at(-1)!);
       expect(await modelDifference(opened, part)).toBeUndefined();
-      expect(await runModel(files.at(-1)!)).toEqual(await runModel(fixture(name)));
+      expect(await runFile(files.at(-1)!)).toEqual(await runFile(fixture(name)));
     },
   );
 

@@ -5,7 +5,7 @@ import { UsageError } from '../../src/errors.ts';
 import { makeFolder } from '../../src/storage/atomic-files.ts';
 import { writeThroughStaging } from '../../src/storage/replace-folder.ts';
 import { writeFileAtomic } from '../../src/storage/write-file-atomic.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 const AS_MERGED = { force: true, mode: 'merge' } as const;
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { hashFile } from '../../src/storage/hash-file.ts';
 import { writeFileAtomic } from '../../src/storage/write-file-atomic.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 it('writes text as UTF-8, makes the folder, and replaces an older file', async () => {
   const path = join(temporaryFolder(), 'a', 'b', 'result.json');

@@ -3,7 +3,7 @@ import type { Model, Node } from '../../src/ir/model.ts';
 import { inlineTensor, type Tensor } from '../../src/ir/tensor.ts';
 import { findEmbeddings } from '../../src/structure/find-embeddings.ts';
 import { findLinears } from '../../src/structure/find-linears.ts';
-import { floats, model, node, noise, value } from '../quantize/small-models.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
 
 function table(name: string, rows: number, width: number): Tensor {
   return floats(name, [rows, width], noise(rows, rows * width));

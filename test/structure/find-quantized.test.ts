@@ -9,8 +9,8 @@ import { builtInRecipe } from '../../src/recipe/load.ts';
 import { findLinears } from '../../src/structure/find-linears.ts';
 import { describeForms, findQuantized } from '../../src/structure/find-quantized.ts';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
-import { fixture } from '../quantize/run-model.ts';
-import { floats, model, node, noise, value } from '../quantize/small-models.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
+import { fixture } from '../kit/run-model.ts';
 
 function integers(name: string, dims: readonly number[], dataType: DataType = 'int8'): Tensor {
   const count = dims.reduce((product, dim) => product * dim, 1);

@@ -10,8 +10,9 @@ import { check } from '../../src/workflows/check.ts';
 import { exportModel } from '../../src/workflows/export.ts';
 import { inspect } from '../../src/workflows/inspect.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { model, node, noise, value } from '../quantize/small-models.ts';
-import { listeningReporter, type SmallData, sqnrOfY, writeSmall } from './small-files.ts';
+import { model, node, noise, value } from '../kit/models.ts';
+import { listeningReporter } from '../kit/reporters.ts';
+import { type SmallData, sqnrOfY, writeSmall } from '../kit/small-files.ts';
 
 const [WIDTH, HIDDEN] = [64, 96];
 const samples: SmallData = { dims: [4, 6, WIDTH], values: noise(9, 4 * 6 * WIDTH) };

@@ -7,11 +7,12 @@ import { renderQuantization } from '../../src/report/quantization.ts';
 import { saveModel } from '../../src/storage/model-file.ts';
 import { inspect } from '../../src/workflows/inspect.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { npy, npz } from '../calibrate/data/numpy-files.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { noise } from '../kit/models.ts';
+import { npy, npz } from '../kit/numpy-files.ts';
+import { listeningReporter } from '../kit/reporters.ts';
+import { writeSmall } from '../kit/small-files.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { looped, merged } from '../quantize/body-models.ts';
-import { noise } from '../quantize/small-models.ts';
-import { listeningReporter, writeSmall } from './small-files.ts';
 
 const WIDTH = 64;
 const SAMPLES = 6;

@@ -4,8 +4,9 @@ import type { Model } from '../../src/ir/model.ts';
 import { inlineTensor } from '../../src/ir/tensor.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
 import { readCalibration } from '../../src/workflows/stages/calibrate-model.ts';
-import { type Float, floats, model, node, noise, value } from '../quantize/small-models.ts';
-import { listeningReporter, type SmallData, sqnrOfY, writeSmall } from './small-files.ts';
+import { type Float, floats, model, node, noise, value } from '../kit/models.ts';
+import { listeningReporter } from '../kit/reporters.ts';
+import { type SmallData, sqnrOfY, writeSmall } from '../kit/small-files.ts';
 
 const WIDTH = 64;
 const ROWS = 40;

@@ -6,8 +6,9 @@ import { openModel } from '../../src/storage/model-file.ts';
 import { inspect } from '../../src/workflows/inspect.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
 import { parseModel } from '../golden/graph-text.ts';
-import { noise } from '../quantize/small-models.ts';
-import { listeningReporter, type SmallData, sqnrOfY, writeSmall } from './small-files.ts';
+import { noise } from '../kit/models.ts';
+import { listeningReporter } from '../kit/reporters.ts';
+import { type SmallData, sqnrOfY, writeSmall } from '../kit/small-files.ts';
 
 const samples: SmallData = { dims: [4, 6, 32], values: noise(5, 4 * 6 * 32) };
 

@@ -1,15 +1,13 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
-import { fixture, runModel, textFeeds } from '../quantize/run-model.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const silent = { progress() {}, note() {}, warn() {} };
+import { root } from '../kit/paths.ts';
+import { silent } from '../kit/reporters.ts';
+import { fixture, runModel, textFeeds } from '../kit/run-model.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
 const options = {
   model: join(root, 'fixtures/glm-nano/genai'),

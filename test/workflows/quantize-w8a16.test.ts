@@ -1,11 +1,10 @@
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
+import { root } from '../kit/paths.ts';
+import { silent } from '../kit/reporters.ts';
+import { temporaryFolder } from '../kit/temporary-folder.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const silent = { progress() {}, note() {}, warn() {} };
 const options = { model: join(root, 'fixtures/glm-nano/genai'), recipe: 'w8a16' };
 
 it('smooths weight-only layers when there are data to calibrate with, and does without', async () => {

@@ -6,8 +6,9 @@ import { renderCalibration } from '../../src/report/calibration.ts';
 import { renderQuantization } from '../../src/report/quantization.ts';
 import { calibrate } from '../../src/workflows/calibrate.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { floats, model, node, noise, value } from '../quantize/small-models.ts';
-import { listeningReporter, type SmallData, sqnrOfY, writeSmall } from './small-files.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
+import { listeningReporter } from '../kit/reporters.ts';
+import { type SmallData, sqnrOfY, writeSmall } from '../kit/small-files.ts';
 
 const WIDTH = 32;
 const ROWS = 24;

@@ -6,8 +6,9 @@ import { inlineTensor } from '../../src/ir/tensor.ts';
 import { renderQuantization } from '../../src/report/quantization.ts';
 import { check } from '../../src/workflows/check.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { floats, model, node, noise, value } from '../quantize/small-models.ts';
-import { listeningReporter, sqnrOfY, writeSmall } from './small-files.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
+import { listeningReporter } from '../kit/reporters.ts';
+import { sqnrOfY, writeSmall } from '../kit/small-files.ts';
 
 const [IN, MIDDLE, OUT] = [64, 48, 32];
 const ROWS = 6;

@@ -2,8 +2,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/ir/model.ts';
 import { quantize } from '../../src/workflows/quantize.ts';
-import { floats, model, node, noise, value } from '../quantize/small-models.ts';
-import { listeningReporter, type SmallData, sqnrOfY, writeSmall } from './small-files.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
+import { listeningReporter } from '../kit/reporters.ts';
+import { type SmallData, sqnrOfY, writeSmall } from '../kit/small-files.ts';
 
 const WIDTH = 32;
 const samples: SmallData = { dims: [6, 5, WIDTH], values: noise(3, 6 * 5 * WIDTH) };

@@ -1,13 +1,13 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openArrays } from '../../../src/calibrate/data/array-rows.ts';
 import { FormatError } from '../../../src/errors.ts';
-import { npy, npz } from './numpy-files.ts';
+import { npy, npz } from '../../kit/numpy-files.ts';
+import { sharedFolder } from '../../kit/temporary-folder.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'autoglm-test-'));
+const folder = sharedFolder();
 let files = 0;
 
 function write(bytes: Uint8Array, extension: string): string {

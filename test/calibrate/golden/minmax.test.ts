@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { collectStatistics } from '../../../src/calibrate/collect-statistics.ts';
 import { openDataset } from '../../../src/calibrate/dataset.ts';
@@ -17,7 +16,8 @@ import { hashFile } from '../../../src/storage/hash-file.ts';
 import { openModel, saveModel } from '../../../src/storage/model-file.ts';
 import { findLinears } from '../../../src/structure/find-linears.ts';
 import { node, value } from '../../check/tiny-models.ts';
-import { temporaryFolder } from '../../formats/onnx/temporary-folder.ts';
+import { root } from '../../kit/paths.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 
 interface Golden {
   readonly onnxruntime: string;
@@ -38,7 +38,6 @@ interface GoldenRange {
   readonly int8Symmetric: { readonly zeroPoint: number; readonly scale: string };
 }
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
 const file = new URL('minmax.json', import.meta.url);
 const golden = JSON.parse(readFileSync(file, 'utf8')) as Golden;
 

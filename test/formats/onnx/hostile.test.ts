@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { EXIT_CODE, FormatError } from '../../../src/errors.ts';
 import { openModel } from '../../../src/storage/model-file.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 import { HOSTILE } from './hostile.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 describe('a hostile file gets its sentence', () => {
   it.each(HOSTILE)('$name', async ({ bytes, around, message }) => {

@@ -2,7 +2,7 @@ import { closeSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs
 import { join as joinPath } from 'node:path';
 import { expect, it } from 'vitest';
 import { openModel, saveModel } from '../../../src/storage/model-file.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 import { external, field, join, model, node, tensor, value, varint } from './wire.ts';
 
 const TENSORS = 24;

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../../src/errors.ts';
 import { openModel, saveModel } from '../../../src/storage/model-file.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 import { filled, sumModel } from './make-model.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 const POINTER = `version https://git-lfs.github.com/spec/v1
 oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../../src/errors.ts';
 import { readOnnxModel } from '../../../src/formats/onnx/read.ts';
 import { writeOnnxModel } from '../../../src/formats/onnx/write.ts';
 import type { Model } from '../../../src/ir/model.ts';
+import { root } from '../../kit/paths.ts';
 import { memoryFile, memoryFolder, NO_FILES } from './memory-files.ts';
 import { modelDifference } from './model-difference.ts';
 
@@ -56,8 +57,7 @@ async function differenceAfterWriting(model: Model): Promise<string | undefined>
 }
 
 describe.each(FIXTURES)('mutations of %s', (name) => {
-  const url = new URL(`../../../fixtures/onnx/${name}.onnx`, import.meta.url);
-  const bytes = readFileSync(fileURLToPath(url));
+  const bytes = readFileSync(join(root, `fixtures/onnx/${name}.onnx`));
 
   it('are read, and written again equal, or refused with a FormatError, quickly', async () => {
     let refused = 0;

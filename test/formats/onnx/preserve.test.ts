@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openModel, saveModel } from '../../../src/storage/model-file.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 import { modelDifference } from './model-difference.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 import { field, join, model, node, tensor, value, varint } from './wire.ts';
 
 /**

@@ -6,8 +6,8 @@ import { intsAttribute } from '../../../src/ir/attributes.ts';
 import type { Model } from '../../../src/ir/model.ts';
 import { readTensorBytes } from '../../../src/ir/tensor.ts';
 import { openModel } from '../../../src/storage/model-file.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 import { memoryFile, NO_FILES } from './memory-files.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 import { addGraph, external, field, join, model, node, tensor, value, varint } from './wire.ts';
 
 const read = (bytes: Uint8Array): Promise<Model> => readOnnxModel(memoryFile(bytes), NO_FILES);

@@ -1,16 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { onnx } from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
 import { readTensorBytes } from '../../../src/ir/tensor.ts';
 import { hashFile } from '../../../src/storage/hash-file.ts';
 import { openModel, saveModel } from '../../../src/storage/model-file.ts';
+import { root } from '../../kit/paths.ts';
+import { runFile } from '../../kit/run-file.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 import { modelDifference } from './model-difference.ts';
-import { runModel } from './run-model.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
-const fixtures = fileURLToPath(new URL('../../../fixtures/', import.meta.url));
+const fixtures = join(root, 'fixtures/');
 const models = readdirSync(fixtures, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.onnx'))
   .sort();
@@ -39,11 +39,11 @@ describe.each(models)('%s', (name) => {
 
   it('gives bit-equal outputs in onnxruntime, or the same refusal', async () => {
     const folder = temporaryFolder();
-    const expected = await runModel(path);
+    const expected = await runFile(path);
     for (const externalData of ['auto', 'always'] as const) {
       const copy = join(folder, externalData, 'copy.onnx');
       await saveModel(await openModel(path), copy, { externalData });
-      expect(await runModel(copy)).toEqual(expected);
+      expect(await runFile(copy)).toEqual(expected);
     }
   });
 

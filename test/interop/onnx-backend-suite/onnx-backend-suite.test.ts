@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { temporaryFolder } from '../../formats/onnx/temporary-folder.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 import { pythonOrSkip } from '../python-venv.ts';
 import { roundTripSuite, SUITE_PACKAGES } from './round-trip.ts';
 

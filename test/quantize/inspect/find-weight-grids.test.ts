@@ -3,8 +3,8 @@ import type { Model } from '../../../src/ir/model.ts';
 import { inlineTensor, type Tensor } from '../../../src/ir/tensor.ts';
 import { float32ToBfloat16 } from '../../../src/numerics/bfloat16.ts';
 import { findWeightGrids } from '../../../src/quantize/inspect/find-weight-grids.ts';
-import { fixture } from '../run-model.ts';
-import { floats, model, node, noise, value } from '../small-models.ts';
+import { floats, model, node, noise, value } from '../../kit/models.ts';
+import { fixture } from '../../kit/run-model.ts';
 
 const WIDTH = 128;
 

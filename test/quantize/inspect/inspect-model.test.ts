@@ -1,7 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, realpathSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { inlineTensor } from '../../../src/ir/tensor.ts';
 import { inspectModel } from '../../../src/quantize/inspect/inspect-model.ts';
@@ -10,9 +8,10 @@ import { BUILT_IN_RECIPE_TEXTS } from '../../../src/recipe/built-in-recipes.ts';
 import { builtInRecipe } from '../../../src/recipe/load.ts';
 import { renderInspection } from '../../../src/report/inspection.ts';
 import { openModel } from '../../../src/storage/model-file.ts';
+import { floats, node, noise, model as small, value } from '../../kit/models.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 import { GLM_9B } from '../../models/glm-decoder.ts';
 import { writeSparseDecoder } from '../../models/write-sparse-decoder.ts';
-import { floats, node, noise, model as small, value } from '../small-models.ts';
 
 describe('inspectModel', () => {
   it('counts what is in the GLM decoder', async () => {
@@ -149,13 +148,12 @@ describe('inspectModel', () => {
   });
 
   it('opens and inspects a 9B decoder of 18.8 GB in little time and memory', async () => {
-    const folder = realpathSync(mkdtempSync(join(tmpdir(), 'autoglm-9b-')));
-    try {
-      const { path, weightByteLength } = await writeSparseDecoder(folder, GLM_9B);
-      expect(weightByteLength).toBeGreaterThan(18.7e9);
-      expect(statSync(path).size).toBeLessThan(8e6);
-      // A process of its own, from the compiled code, so that peak memory is this job's alone.
-      const script = `
+    const folder = temporaryFolder();
+    const { path, weightByteLength } = await writeSparseDecoder(folder, GLM_9B);
+    expect(weightByteLength).toBeGreaterThan(18.7e9);
+    expect(statSync(path).size).toBeLessThan(8e6);
+    // A process of its own, from the compiled code, so that peak memory is this job's alone.
+    const script = `
         const start = performance.now();
         const { openModel } = await import('./dist/storage/model-file.js');
         const { inspectModel } = await import('./dist/quantize/inspect/inspect-model.js');
@@ -169,25 +167,22 @@ describe('inspectModel', () => {
           seconds: (performance.now() - start) / 1000,
           peakBytes: process.resourceUsage().maxRSS * 1024,
         }));`;
-      const output = execFileSync(process.execPath, ['--input-type=module', '-e', script, path], {
-        encoding: 'utf8',
-      });
-      const result: Record<string, number> = JSON.parse(output);
-      expect(result).toMatchObject({
-        attention: 40,
-        ffn: 40,
-        heads: 32,
-        kvHeads: 2,
-        headDim: 128,
-        width: 13696,
-      });
-      expect(result['parameterCount']).toBeGreaterThan(9.4e9);
-      expect(result['parameterCount']).toBeLessThan(9.401e9);
-      expect(result['bitsPerWeight']).toBeCloseTo(16, 3);
-      expect(result['peakBytes']).toBeLessThan(200e6);
-      if (process.env['AUTOGLM_FIGURES'] !== undefined) console.log(output);
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', script, path], {
+      encoding: 'utf8',
+    });
+    const result: Record<string, number> = JSON.parse(output);
+    expect(result).toMatchObject({
+      attention: 40,
+      ffn: 40,
+      heads: 32,
+      kvHeads: 2,
+      headDim: 128,
+      width: 13696,
+    });
+    expect(result['parameterCount']).toBeGreaterThan(9.4e9);
+    expect(result['parameterCount']).toBeLessThan(9.401e9);
+    expect(result['bitsPerWeight']).toBeCloseTo(16, 3);
+    expect(result['peakBytes']).toBeLessThan(200e6);
+    if (process.env['AUTOGLM_FIGURES'] !== undefined) console.log(output);
   });
 });

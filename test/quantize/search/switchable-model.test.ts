@@ -12,7 +12,7 @@ import { builtInRecipe } from '../../../src/recipe/load.ts';
 import { RECIPE_SCHEMA } from '../../../src/recipe/recipe.ts';
 import { findLinears } from '../../../src/structure/find-linears.ts';
 import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
-import { fixture } from '../run-model.ts';
+import { fixture } from '../../kit/run-model.ts';
 
 const everyLayer = RECIPE_SCHEMA.parse({ name: 'every-layer', gatedDown: 'w8a8' });
 

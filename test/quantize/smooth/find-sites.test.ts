@@ -9,8 +9,8 @@ import {
   type PlannedSmoothing,
 } from '../../../src/quantize/smooth/planned-smoothing.ts';
 import { findLinears } from '../../../src/structure/find-linears.ts';
-import { runModel } from '../run-model.ts';
-import { floats, node, noise } from '../small-models.ts';
+import { floats, node, noise } from '../../kit/models.ts';
+import { runModel } from '../../kit/run-model.ts';
 import {
   blockModel,
   gatedFfn,

@@ -7,7 +7,7 @@ import {
   encodeScales,
   type PlannedSmoothing,
 } from '../../../src/quantize/smooth/planned-smoothing.ts';
-import { fixture, imageFeeds, runModel, textFeeds } from '../run-model.ts';
+import { fixture, imageFeeds, runModel, textFeeds } from '../../kit/run-model.ts';
 
 /** Sites by kind. Value projections of decoders with a KV cache are declined. */
 const exports = [

@@ -17,7 +17,7 @@ import {
 import { decodeScales, encodeScales } from '../../../src/quantize/smooth/planned-smoothing.ts';
 import type { SmoothingSite } from '../../../src/quantize/smooth/smoothing-site.ts';
 import { parseRecipe } from '../../../src/recipe/load.ts';
-import { floats, linearModel, node, ranges } from '../small-models.ts';
+import { floats, linearModel, node, ranges } from '../../kit/models.ts';
 import { blockModel } from './tiny-blocks.ts';
 
 const kernel = createWeightKernel();

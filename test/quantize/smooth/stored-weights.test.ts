@@ -10,8 +10,8 @@ import {
 import { builtInRecipe } from '../../../src/recipe/load.ts';
 import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../../src/targets/onnx/lowering.ts';
-import { fixture } from '../run-model.ts';
-import { ranges } from '../small-models.ts';
+import { ranges } from '../../kit/models.ts';
+import { fixture } from '../../kit/run-model.ts';
 
 /** Every place to smooth, with scales of which none is a power of two: float16 would round all weights. */
 function smoothingOf(source: Model): PlannedSmoothing {

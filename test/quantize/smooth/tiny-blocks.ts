@@ -1,7 +1,7 @@
 /** Transformer blocks of a few channels, in the spellings of exporters. */
 import type { Model, Node } from '../../../src/ir/model.ts';
 import { inlineTensor, type Tensor } from '../../../src/ir/tensor.ts';
-import { floats, model, node, noise, value } from '../small-models.ts';
+import { floats, model, node, noise, value } from '../../kit/models.ts';
 
 export const WIDTH = 4;
 export const HIDDEN = 6;

@@ -7,7 +7,7 @@ import {
   type BlockedWeight,
   createBlockQuantizer,
 } from '../../../src/quantize/weights/blocked-weight.ts';
-import { floats } from '../small-models.ts';
+import { floats } from '../../kit/models.ts';
 
 const quantizeBlocks = createBlockQuantizer(createWeightKernel());
 

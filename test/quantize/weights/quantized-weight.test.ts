@@ -14,7 +14,7 @@ import {
   transposedSource,
   type WeightGrid,
 } from '../../../src/quantize/weights/quantized-weight.ts';
-import { floats } from '../small-models.ts';
+import { floats } from '../../kit/models.ts';
 
 const kernel = createWeightKernel();
 const FULL: WeightGrid = { scaleType: 'float32', isPairSafe: false };

@@ -12,7 +12,7 @@ import {
   momentsOfGram,
 } from '../../../src/quantize/weights/input-moments.ts';
 import { type RoundInt4, roundToNearest } from '../../../src/quantize/weights/round-int4.ts';
-import { noise } from '../small-models.ts';
+import { noise } from '../../kit/models.ts';
 
 const ROWS = 24;
 

@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -9,6 +8,7 @@ import {
   compiledEntry,
   startChild,
 } from '../../../src/runners/process/child.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 
 const COMMANDS = pathToFileURL(
   compiledEntry(
@@ -27,7 +27,7 @@ type EchoCommands = {
 
 /** A child of few words, written as compiled code would be. */
 function writeEntry(): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'autoglm-test-')), 'echo-process.mjs');
+  const path = join(temporaryFolder(), 'echo-process.mjs');
   writeFileSync(
     path,
     `import { serveCommands } from ${JSON.stringify(COMMANDS)};
@@ -105,7 +105,7 @@ describe('a child process', () => {
         'child',
       ),
     ).href;
-    const folder = mkdtempSync(join(tmpdir(), 'autoglm-test-'));
+    const folder = temporaryFolder();
     const script = join(folder, 'parent.mjs');
     const pidFile = join(folder, 'pid');
     writeFileSync(
@@ -124,7 +124,7 @@ describe('a child process', () => {
 });
 
 function writePidEntry(pidFile: string): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'autoglm-test-')), 'pid-process.mjs');
+  const path = join(temporaryFolder(), 'pid-process.mjs');
   writeFileSync(
     path,
     `import { writeFileSync } from 'node:fs';

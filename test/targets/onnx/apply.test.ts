@@ -7,7 +7,6 @@ import { planQuantization } from '../../../src/quantize/plan.ts';
 import { builtInRecipe, parseRecipe } from '../../../src/recipe/load.ts';
 import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../../src/targets/onnx/audit-fusion.ts';
-import { runModel } from '../../quantize/run-model.ts';
 import {
   floats,
   IN,
@@ -19,7 +18,8 @@ import {
   OUT,
   ranges,
   value,
-} from '../../quantize/small-models.ts';
+} from '../../kit/models.ts';
+import { runModel } from '../../kit/run-model.ts';
 
 // A layer that makes a graph output is a head; here it is the layer under test.
 const w8a8 = parseRecipe('{ name: all, head: w8a8 }', 'test');

@@ -8,17 +8,8 @@ import {
   ONNXRUNTIME_LOWERING,
   TENSORRT_TWIN_LOWERING,
 } from '../../../src/targets/onnx/lowering.ts';
-import { runModel } from '../../quantize/run-model.ts';
-import {
-  floats,
-  IN,
-  linearModel,
-  model,
-  node,
-  noise,
-  ranges,
-  value,
-} from '../../quantize/small-models.ts';
+import { floats, IN, linearModel, model, node, noise, ranges, value } from '../../kit/models.ts';
+import { runModel } from '../../kit/run-model.ts';
 
 const recipe = parseRecipe('{ name: all, head: w8a8 }', 'test');
 const feed = { x: new OrtTensor('float32', noise(1, 2 * IN), [2, IN]) };

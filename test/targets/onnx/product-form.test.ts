@@ -5,8 +5,8 @@ import { planQuantization } from '../../../src/quantize/plan.ts';
 import { parseRecipe } from '../../../src/recipe/load.ts';
 import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../../src/targets/onnx/audit-fusion.ts';
-import { cosine, observeRanges, runModel } from '../../quantize/run-model.ts';
-import { floats, IN, model, node, noise, OUT, value } from '../../quantize/small-models.ts';
+import { floats, IN, model, node, noise, OUT, value } from '../../kit/models.ts';
+import { cosine, observeRanges, runModel } from '../../kit/run-model.ts';
 
 type Bias = 'none' | 'vector' | 'vector first' | 'row' | 'input' | 'scalar';
 

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { Model, Node } from '../../../src/ir/model.ts';
 import { inlineTensor, type Tensor } from '../../../src/ir/tensor.ts';
 import { SAFE_PAIR, scanSaturation } from '../../../src/targets/onnx/scan-saturation.ts';
+import { floats, model, node, value } from '../../kit/models.ts';
 import { multiplyExactly, multiplyInPairs } from '../../quantize/saturating-product.ts';
-import { floats, model, node, value } from '../../quantize/small-models.ts';
 
 function integers(
   name: string,

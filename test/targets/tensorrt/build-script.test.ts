@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { UsageError } from '../../../src/errors.ts';
 import { buildScript, type ShapeRanges } from '../../../src/targets/tensorrt/build-script.ts';
-import { model, value } from '../../quantize/small-models.ts';
+import { model, value } from '../../kit/models.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 
 const files = {
   quantized: 'model.int8.qdq.onnx',
@@ -21,10 +21,7 @@ const shapes: ShapeRanges = new Map([['ids', { min: [1, 1], opt: [1, 128], max: 
 
 let folder: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'autoglm-trt-'));
-});
-afterEach(() => {
-  rmSync(folder, { recursive: true, force: true });
+  folder = temporaryFolder();
 });
 
 /** Runs the script with a trtexec that prints `banner` and writes down its arguments. */

@@ -9,7 +9,7 @@ import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import { ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from '../../../src/targets/onnx/lowering.ts';
 import { withoutInexactScales } from '../../../src/targets/tensorrt/float16-scales.ts';
 import { lintQdq } from '../../../src/targets/tensorrt/lint-qdq.ts';
-import { floats, model, node, noise, ranges, value } from '../../quantize/small-models.ts';
+import { floats, model, node, noise, ranges, value } from '../../kit/models.ts';
 
 const N = 32;
 const w8a8 = parseRecipe('{ name: all, head: w8a8 }', 'test');

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Model, Node } from '../../../src/ir/model.ts';
 import { inlineTensor, type Tensor } from '../../../src/ir/tensor.ts';
 import { lintQdq } from '../../../src/targets/tensorrt/lint-qdq.ts';
-import { floats, model, node, value } from '../../quantize/small-models.ts';
+import { floats, model, node, value } from '../../kit/models.ts';
 
 const N = 4;
 

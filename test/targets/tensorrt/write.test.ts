@@ -7,7 +7,7 @@ import { planQuantization } from '../../../src/quantize/plan.ts';
 import { parseRecipe } from '../../../src/recipe/load.ts';
 import { lintQdq } from '../../../src/targets/tensorrt/lint-qdq.ts';
 import { toFloat32ScaleTwin, writeTensorrt } from '../../../src/targets/tensorrt/write.ts';
-import { linearModel, ranges } from '../../quantize/small-models.ts';
+import { linearModel, ranges } from '../../kit/models.ts';
 
 const recipe = parseRecipe('{ name: all, head: w8a8 }', 'test');
 const shapes = new Map([['x', { min: [1, 1, 64], opt: [1, 128, 64], max: [1, 512, 64] }]]);

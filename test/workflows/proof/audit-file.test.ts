@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { planQuantization } from '../../../src/quantize/plan.ts';
 import type { ActivationRange } from '../../../src/quantize/quantization-plan.ts';
@@ -8,16 +7,15 @@ import { openModel, saveModel } from '../../../src/storage/model-file.ts';
 import { findLinears } from '../../../src/structure/find-linears.ts';
 import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import { auditFile } from '../../../src/workflows/proof/audit-file.ts';
-import { temporaryFolder } from '../../formats/onnx/temporary-folder.ts';
-
-const fixtures = fileURLToPath(new URL('../../../fixtures', import.meta.url));
+import { root } from '../../kit/paths.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 
 it.each([
   ['glm-nano/optimum', 'w8a8'],
   ['glm-nano/genai', 'w8a16'],
   ['vit-fashion/torchscript-opset14', 'w8a8'],
 ])('the audit of %s as %s sees the same fusions block by block', async (name, recipe) => {
-  const source = await openModel(join(fixtures, name));
+  const source = await openModel(join(`${root}fixtures`, name));
   const range: ActivationRange = { min: -4, max: 4, calibrator: 'minmax' };
   const ranges = new Map(findLinears(source).map(({ input }) => [input, range]));
   const plan = planQuantization(source, builtInRecipe(recipe), ranges);

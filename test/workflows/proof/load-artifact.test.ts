@@ -5,8 +5,8 @@ import { UnsupportedError } from '../../../src/errors.ts';
 import type { Model } from '../../../src/ir/model.ts';
 import { saveModel } from '../../../src/storage/model-file.ts';
 import { requireLoadable } from '../../../src/workflows/proof/load-artifact.ts';
-import { temporaryFolder } from '../../formats/onnx/temporary-folder.ts';
-import { floats, model, node, noise, value } from '../../quantize/small-models.ts';
+import { floats, model, node, noise, value } from '../../kit/models.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 
 /** A weight of 16 KiB, then a mean over an axis that is an attribute: the form before opset 18. */
 function written(opset: number): Model {

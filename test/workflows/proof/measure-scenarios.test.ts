@@ -4,11 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { saveModel } from '../../../src/storage/model-file.ts';
 import { check } from '../../../src/workflows/check.ts';
 import { quantize } from '../../../src/workflows/quantize.ts';
-import { npy, npz } from '../../calibrate/data/numpy-files.ts';
-import { temporaryFolder } from '../../formats/onnx/temporary-folder.ts';
+import { npy, npz } from '../../kit/numpy-files.ts';
+import { silent } from '../../kit/reporters.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 import { tinyEncoder } from '../../models/tiny-encoder.ts';
-
-const silent = { progress() {}, note() {}, warn() {} };
 
 /** A data set that brings ids, mask and token types, `dims` a sample, with some padding. */
 function tensorData(folder: string, dims: readonly number[]): string {

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { openDataset } from '../../../src/calibrate/dataset.ts';
 import { feedInputs } from '../../../src/calibrate/feed-input.ts';
@@ -10,8 +9,7 @@ import { openModel } from '../../../src/storage/model-file.ts';
 import { findBlocks } from '../../../src/structure/find-blocks.ts';
 import { feedHints } from '../../../src/workflows/project/open-data.ts';
 import { runTapped } from '../../../src/workflows/proof/run-tapped.ts';
-
-const root = fileURLToPath(new URL('../../..', import.meta.url));
+import { root } from '../../kit/paths.ts';
 
 it.each(['glm-nano/dynamo-opset18', 'glm-nano/genai'])(
   'the ends of all blocks of %s, and its logits, are the same bits run block by block',

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openModelOnDisk } from '../../../src/artifact/model-on-disk.ts';
 import { feedInputs } from '../../../src/calibrate/feed-input.ts';
@@ -19,8 +18,8 @@ import { findLinears } from '../../../src/structure/find-linears.ts';
 import type { TensorValue } from '../../../src/values/tensor-value.ts';
 import { runByPart, runTapped } from '../../../src/workflows/proof/run-tapped.ts';
 import { compareFolded, verifySmoothing } from '../../../src/workflows/proof/verify-smoothing.ts';
+import { root } from '../../kit/paths.ts';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
 const source = await openModelOnDisk(join(root, 'fixtures/glm-nano/torchscript'));
 const twin = runPasses(source.model, [convertToFloat32]);
 const choice = { data: join(root, 'calibration/text'), samples: 4, sequenceLength: 128 };

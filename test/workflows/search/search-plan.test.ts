@@ -1,7 +1,6 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { type ModelOnDisk, openModelOnDisk } from '../../../src/artifact/model-on-disk.ts';
 import type { CalibrationFile } from '../../../src/calibrate/calibration-file.ts';
 import { GateFailedError } from '../../../src/errors.ts';
@@ -18,29 +17,27 @@ import { rankSensitivity, searchPlan } from '../../../src/workflows/search/searc
 import { calibrateSource } from '../../../src/workflows/stages/calibrate-model.ts';
 import { planModel } from '../../../src/workflows/stages/plan-model.ts';
 import { loadRecipe } from '../../../src/workflows/stages/quantize-model.ts';
+import { root } from '../../kit/paths.ts';
+import { sharedFolder } from '../../kit/temporary-folder.ts';
 
-const repository = new URL('../../../', import.meta.url).pathname;
-const data = join(repository, 'calibration/text');
+const data = join(root, 'calibration/text');
 const choice = { data, samples: 4, heldOutSamples: 4, sequenceLength: 64 };
 /** Down projection made sensitive by its input, and the block it belongs to. */
 const SABOTAGED = 3;
 const FACTOR = 256;
 
-let folder: string;
+const folder = sharedFolder();
 let source: ModelOnDisk;
 let plan: QuantizationPlan;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'autoglm-search-test-'));
-  const model = await openModel(join(repository, 'fixtures/glm-nano/optimum'));
+  const model = await openModel(join(root, 'fixtures/glm-nano/optimum'));
   await saveModel(await sabotage(model), join(folder, 'model.onnx'));
   source = await openModelOnDisk(join(folder, 'model.onnx'));
-  const recipe = await loadRecipe(join(repository, 'test/workflows/every-layer.yaml'));
+  const recipe = await loadRecipe(join(root, 'test/workflows/every-layer.yaml'));
   const calibration = await calibrateSource({ source, choice }, reporter().it);
   plan = (await planModel({ source, recipe, calibration: withoutRows(calibration) })).plan;
 }, 120_000);
-
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** The rows that calibration keeps would tell the planner at once, and leave nothing to be searched. */
 function withoutRows(calibration: CalibrationFile): CalibrationFile {

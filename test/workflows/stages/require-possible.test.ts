@@ -9,9 +9,9 @@ import { saveModel } from '../../../src/storage/model-file.ts';
 import { exportModel } from '../../../src/workflows/export.ts';
 import { quantize } from '../../../src/workflows/quantize.ts';
 import { runPipeline } from '../../../src/workflows/run.ts';
-import { npy } from '../../calibrate/data/numpy-files.ts';
-import { temporaryFolder } from '../../formats/onnx/temporary-folder.ts';
-import { IN, linearModel, model, node, noise, value } from '../../quantize/small-models.ts';
+import { IN, linearModel, model, node, noise, value } from '../../kit/models.ts';
+import { npy } from '../../kit/numpy-files.ts';
+import { temporaryFolder } from '../../kit/temporary-folder.ts';
 
 /** A model on disk, data for it, and what was reported of samples that were run. */
 async function workplace(of: Model) {

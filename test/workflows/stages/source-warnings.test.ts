@@ -3,7 +3,7 @@ import type { ModelOnDisk } from '../../../src/artifact/model-on-disk.ts';
 import type { Model } from '../../../src/ir/model.ts';
 import { inlineTensor } from '../../../src/ir/tensor.ts';
 import { alreadyQuantized, whyLarger } from '../../../src/workflows/stages/source-warnings.ts';
-import { floats, model, node, noise, value } from '../../quantize/small-models.ts';
+import { floats, model, node, noise, value } from '../../kit/models.ts';
 
 /** A linear layer of 4 kB before an LSTM of 12 kB. */
 function recurrent(): Model {

@@ -1,6 +1,5 @@
 /** Runs models of this folder's tests in onnxruntime, which is what they are written for. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
@@ -8,6 +7,8 @@ import type { Model, ValueInfo } from '../../src/ir/model.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../../src/numerics/float16.ts';
 import type { ActivationRange } from '../../src/quantize/quantization-plan.ts';
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
+import { root } from './paths.ts';
+import { inTemporaryFolder } from './temporary-folder.ts';
 
 export type Feeds = Record<string, OrtTensor>;
 
@@ -18,10 +19,8 @@ export interface Result {
   readonly fileBytes: number;
 }
 
-const repository = new URL('../../', import.meta.url).pathname;
-
 export function fixture(path: string): Promise<Model> {
-  return openModel(join(repository, 'fixtures', path, 'model.onnx'));
+  return openModel(join(root, 'fixtures', path, 'model.onnx'));
 }
 
 /**
@@ -33,8 +32,7 @@ export async function runModel(
   feeds: readonly Feeds[],
   settings: Readonly<Record<string, string>> = {},
 ): Promise<Result> {
-  const folder = mkdtempSync(join(tmpdir(), 'autoglm-quantize-'));
-  try {
+  return inTemporaryFolder(async (folder) => {
     const files = await saveModel(model, join(folder, 'model.onnx'));
     const optimizedModelFilePath = join(folder, 'optimized.onnx');
     const session = await InferenceSession.create(join(folder, 'model.onnx'), {
@@ -54,9 +52,7 @@ export async function runModel(
     await session.release();
     const fileBytes = files.reduce((sum, file) => sum + readFileSync(file).length, 0);
     return { outputs, optimized: await openModel(optimizedModelFilePath), fileBytes };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Smallest and largest value of each named activation over the feeds. */
@@ -93,7 +89,7 @@ function feedValues(feeds: readonly Feeds[], name: string): Float32Array {
 
 /** Feeds of a decoder for windows of UTF-8 bytes: ids, masks, positions and empty caches. */
 export function textFeeds(model: Model, file: string, windows: number, length: number): Feeds[] {
-  const text = readFileSync(join(repository, 'calibration/text', file));
+  const text = readFileSync(join(root, 'calibration/text', file));
   return Array.from({ length: windows }, (_, window) => {
     const ids = BigInt64Array.from(text.subarray(window * length, (window + 1) * length), BigInt);
     return Object.fromEntries(
@@ -122,7 +118,7 @@ function emptyCache(input: ValueInfo): OrtTensor {
 
 /** Feeds of an image classifier: one batch of calibration or test images. */
 export function imageFeeds(model: Model, file: string, count: number): Feeds[] {
-  const archive = unzipSync(readFileSync(join(repository, 'calibration/fashion-mnist', file)));
+  const archive = unzipSync(readFileSync(join(root, 'calibration/fashion-mnist', file)));
   const name = model.graph.inputs[0]!.name;
   const { values, dims } = readNpy(archive[`${name}.npy`]!);
   const size = dims.slice(1).reduce((product, dim) => product * dim, 1);

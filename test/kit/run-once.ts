@@ -1,11 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Dim, Model, ValueInfo } from '../../src/ir/model.ts';
 import { elementCount } from '../../src/ir/tensor.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../../src/numerics/float16.ts';
 import { saveModel } from '../../src/storage/model-file.ts';
+import { inTemporaryFolder } from './temporary-folder.ts';
 
 export interface Output {
   readonly dims: readonly number[];
@@ -22,8 +21,7 @@ export type Values = ReadonlyMap<
 
 /** Runs a model once on onnxruntime's CPU provider, without optimisations. */
 export async function runOnce(model: Model, feeds: Values): Promise<ReadonlyMap<string, Output>> {
-  const folder = mkdtempSync(join(tmpdir(), 'autoglm-passes-'));
-  try {
+  return inTemporaryFolder(async (folder) => {
     await saveModel(model, join(folder, 'model.onnx'));
     const session = await InferenceSession.create(join(folder, 'model.onnx'), {
       graphOptimizationLevel: 'disabled',
@@ -43,9 +41,7 @@ export async function runOnce(model: Model, feeds: Values): Promise<ReadonlyMap<
         { dims: tensor.dims, type: tensor.type, values: numbersIn(tensor) },
       ]),
     );
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Values for every input; symbols get their size from `sizes`, else 2. */

@@ -5,10 +5,9 @@ import { Tensor as OrtTensor } from 'onnxruntime-node';
 import type { Model } from '../../src/ir/model.ts';
 import { float32ToFloat16 } from '../../src/numerics/float16.ts';
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
-import type { Reporter } from '../../src/workflows/progress.ts';
-import { npy } from '../calibrate/data/numpy-files.ts';
-import { temporaryFolder } from '../formats/onnx/temporary-folder.ts';
-import { runModel } from '../quantize/run-model.ts';
+import { npy } from './numpy-files.ts';
+import { runModel } from './run-model.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 /** Samples of the one input `x`: the first axis of `dims` counts them. */
 export interface SmallData {
@@ -34,22 +33,6 @@ export async function writeSmall(model: Model, data: SmallData): Promise<SmallFi
     'kind: tensors\nfiles: [x.npy]\nheldOut: [x.npy]\n',
   );
   return { folder, model: join(folder, 'model.onnx'), data: join(folder, 'data') };
-}
-
-/** A reporter that keeps what it is told. */
-export function listeningReporter(): Reporter & {
-  readonly warnings: string[];
-  readonly notes: string[];
-} {
-  const warnings: string[] = [];
-  const notes: string[] = [];
-  return {
-    warnings,
-    notes,
-    progress() {},
-    note: (text) => notes.push(text),
-    warn: (text) => warnings.push(text),
-  };
 }
 
 /** SQNR of output `y` in dB of what was written to `folder` against the model that it was made from, on rows of `x`. */

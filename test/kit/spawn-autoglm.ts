@@ -1,8 +1,5 @@
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-
-/** The repository root, where commands run unless told otherwise. */
-export const ROOT: string = fileURLToPath(new URL('../..', import.meta.url));
+import { root } from './paths.ts';
 
 /** What a command printed and how it ended. */
 export interface Outcome {
@@ -20,7 +17,7 @@ export function spawnAutoglm(
     readonly program?: string;
   } = {},
 ): Promise<Outcome> {
-  const { cwd = ROOT, env = {}, program = `${ROOT}/bin/autoglm.js` } = options;
+  const { cwd = root, env = {}, program = `${root}/bin/autoglm.js` } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [program, ...args], {
       cwd,

@@ -9,7 +9,7 @@ export type RunResult = Readonly<Record<string, string>> | string;
  * 1 for batch and channels, 28 for height and width, 3 for the past, 5 for past and present
  * together, else 2.
  */
-export async function runModel(path: string): Promise<RunResult> {
+export async function runFile(path: string): Promise<RunResult> {
   try {
     const session = await InferenceSession.create(path, { logSeverityLevel: 4 });
     const feeds: Record<string, Tensor> = {};
