@@ -13,7 +13,7 @@ import {
 } from './data/dataset-schema.ts';
 import { listImages, openImageData, withLabels } from './data/image-data.ts';
 import { planPreprocessing } from './data/image-preprocessing.ts';
-import { resolveFiles, resolveInside } from './data/inside-folder.ts';
+import { resolveFile, resolveFiles } from './data/inside-folder.ts';
 import { openTensorData } from './data/tensor-data.ts';
 import { listInputFiles, listTestDataSets, openTestDataSets } from './data/test-data-sets.ts';
 import { openTextData, TEXT_BUDGET } from './data/text-data.ts';
@@ -166,7 +166,7 @@ async function findTokenizer(
   const path =
     description.tokenizer === undefined
       ? options.tokenizer
-      : await resolveInside(folder, description.tokenizer, where);
+      : await resolveFile(folder, description.tokenizer, where);
   if (path === undefined) {
     throw new UsageError(
       `${where}: no tokenizer. Put tokenizer.json beside the model, or write "tokenizer:" into dataset.yaml (a tokenizer.json, or bytes).`,
@@ -190,7 +190,7 @@ async function imageSet(
   const files = images.map(({ path }) => named(folder, path));
   let labels: string | undefined;
   if (description.labels !== undefined) {
-    labels = await resolveInside(folder, description.labels, where);
+    labels = await resolveFile(folder, description.labels, where);
     files.push(named(folder, labels));
   }
   return {

@@ -368,6 +368,10 @@ describe('dataset.yaml', () => {
     await refuse('kind: text\nfiles: [a.txt]\nresize: 5\n', /:3: unknown key "resize"/);
     await refuse('kind: text\nfiles: [a.txt]\nsamples: 0\n', /:3: samples: /);
     await refuse('kind: text\nfiles: [b.txt]\ntokenizer: bytes\n', /b\.txt does not exist/);
+    await refuse(
+      'kind: text\nfiles: [a.txt]\ntokenizer: .\n',
+      /\. is a folder \(expected a file\)/,
+    );
   });
 
   it('cannot reach outside its folder, nor through a link', async () => {

@@ -3,7 +3,7 @@ import { basename, extname, relative, sep } from 'node:path';
 import { UsageError } from '../../errors.ts';
 import type { SampleList } from '../sample.ts';
 import { type ImagePreprocessing, readImage } from './image-preprocessing.ts';
-import { resolveFiles, resolveInside } from './inside-folder.ts';
+import { resolveFile, resolveFiles, resolveInside } from './inside-folder.ts';
 
 const IMAGE_EXTENSIONS: readonly string[] = [
   '.png',
@@ -63,7 +63,7 @@ async function readList(
     const trimmed = line.trim();
     if (trimmed === '') continue;
     const labelled = /^(.*\S)\s+(\d+)$/.exec(trimmed);
-    const image = await resolveInside(folder, labelled?.[1] ?? trimmed, where);
+    const image = await resolveFile(folder, labelled?.[1] ?? trimmed, where);
     images.push(labelled === null ? { path: image } : { path: image, label: Number(labelled[2]) });
   }
   return images;

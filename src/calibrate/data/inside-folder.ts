@@ -23,6 +23,13 @@ export async function resolveInside(folder: string, name: string, where: string)
   return path;
 }
 
+/** Returns what {@link resolveInside} does. Throws {@link UsageError} naming `where` for a folder too. */
+export async function resolveFile(folder: string, name: string, where: string): Promise<string> {
+  const path = await resolveInside(folder, name, where);
+  if (!(await stat(path)).isDirectory()) return path;
+  throw new UsageError(`${where}: ${name} is a folder (expected a file). Name the file in it.`);
+}
+
 /**
  * Returns the real paths of the files that `name` stands for: itself, or for a folder the files in it and in
  * its subfolders whose names end in one of `extensions`, in the order of their names. Throws
