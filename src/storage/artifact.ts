@@ -47,7 +47,7 @@ const ONNX: ArtifactFormat = {
 };
 
 /** All kinds of artifacts, in the order in which they are tried. A new one is a line here. */
-export const ARTIFACT_FORMATS: readonly ArtifactFormat[] = [ONNX];
+const ARTIFACT_FORMATS: readonly ArtifactFormat[] = [ONNX];
 
 /**
  * Returns the artifact that `path` means: a file of a known kind, or a folder with one. A file of no known kind
