@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { root } from './kit/paths.ts';
@@ -225,6 +225,21 @@ describe('architecture', () => {
       .filter((name) => /\bmkdtemp(Sync)?\(/.test(readFileSync(join(root, 'test', name), 'utf8')))
       .map((name) => name.split(sep).join('/'));
     expect(found).toEqual(['kit/temporary-folder.ts']);
+  });
+
+  it('scripts that run compiled code, which no compiler reads, import files that exist', () => {
+    const missing = ['test', 'bin', 'fixtures'].flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+        .filter((name) => /\.m?js$/.test(name))
+        .flatMap((name) => {
+          const file = join(root, folder, name);
+          const specifiers = readFileSync(file, 'utf8').matchAll(/from '(\.{1,2}\/[^']+)'/g);
+          return [...specifiers]
+            .filter(([, specifier]) => !existsSync(resolve(dirname(file), specifier!)))
+            .map(([, specifier]) => `${folder}/${name} imports ${specifier}`);
+        }),
+    );
+    expect(missing).toEqual([]);
   });
 
   it('imports point one way between the folders of src/', () => {

@@ -1,7 +1,7 @@
 /** A child of mutated-models.test.ts: the command line, without a process for each command. */
 
 import { main } from '../../dist/cli/main.js';
-import { serveCommands } from '../../dist/runners/child-commands.js';
+import { serveCommands } from '../../dist/runners/process/child-commands.js';
 
 const write = { stdout: process.stdout.write, stderr: process.stderr.write };
 

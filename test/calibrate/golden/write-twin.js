@@ -9,9 +9,9 @@ import { openDataset } from '../../../dist/calibrate/dataset.js';
 import { feedInputs } from '../../../dist/calibrate/feed-input.js';
 import { makeFeeds } from '../../../dist/calibrate/make-feeds.js';
 import { convertToFloat32 } from '../../../dist/passes/convert-to-float32.js';
-import { findLinears } from '../../../dist/passes/find-linears.js';
 import { hashFile } from '../../../dist/storage/hash-file.js';
 import { openModel, saveModel } from '../../../dist/storage/model-file.js';
+import { findLinears } from '../../../dist/structure/find-linears.js';
 
 const [modelPath, dataPath, samples, folder] = process.argv.slice(2);
 mkdirSync(folder, { recursive: true });
