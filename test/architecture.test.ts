@@ -39,6 +39,7 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
       values: ['recipe', 'structure', 'passes', 'ops', 'numerics', 'ir', 'errors'],
       types: ['calibrate'],
     },
+    prune: { values: ['structure', 'passes', 'ops', 'numerics', 'ir', 'errors'] },
     targets: {
       values: ['quantize', 'recipe', 'structure', 'passes', 'ops', 'numerics', 'ir', 'errors'],
       types: ['calibrate'],
@@ -109,6 +110,7 @@ const WITHOUT_NODE = [
   'formats',
   'passes',
   'structure',
+  'prune',
   'quantize',
   'targets',
 ];
@@ -119,6 +121,7 @@ const LISTS: readonly { folder: string; type: string; list: string }[] = [
   { folder: 'calibrate/ranges', type: 'RangeMethod', list: 'RANGE_METHODS' },
   { folder: 'passes', type: 'Pass', list: 'PASSES' },
   { folder: 'ops', type: 'OpSpec', list: 'OPS' },
+  { folder: 'prune/rules', type: 'AxisRule', list: 'AXIS_RULES' },
 ];
 
 interface Import {

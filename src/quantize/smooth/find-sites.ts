@@ -1,4 +1,5 @@
 import type { Model, Node } from '../../ir/model.ts';
+import { nodeLabel } from '../../ir/node-label.ts';
 import { type GraphView, isOp, viewGraph } from '../../passes/graph-view.ts';
 import type { PassContext } from '../../passes/pass.ts';
 import type { Block, FfnBlock } from '../../structure/block.ts';
@@ -8,7 +9,7 @@ import { recognize } from '../../structure/recognize.ts';
 import { indexLayers, type LayerIndex } from '../../structure/trace.ts';
 import { biasFold, normFolds, whyNotFoldable } from './foldable.ts';
 import type { Fold, SmoothingSite } from './smoothing-site.ts';
-import { keepsLastAxis, nodeLabel, type Obstacle, traceChannels } from './trace-channels.ts';
+import { keepsLastAxis, type Obstacle, traceChannels } from './trace-channels.ts';
 import { valueSite } from './value-site.ts';
 
 /** What the search for sites looks at. */

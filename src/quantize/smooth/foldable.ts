@@ -1,5 +1,6 @@
 import { isFloatDataType } from '../../ir/data-type.ts';
 import type { Node } from '../../ir/model.ts';
+import { nodeLabel } from '../../ir/node-label.ts';
 import { elementCount } from '../../ir/tensor.ts';
 import { type GraphView, isOp } from '../../passes/graph-view.ts';
 import { type ConstantPath, findConstant } from '../../structure/constant-path.ts';
@@ -7,7 +8,7 @@ import type { Norm } from '../../structure/find-norms.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
 import { typeAfter } from '../layer-limits.ts';
 import type { Fold, VectorFold } from './smoothing-site.ts';
-import { nodeLabel, type Obstacle } from './trace-channels.ts';
+import type { Obstacle } from './trace-channels.ts';
 
 /** Returns why the weight of a layer cannot be scaled in place, or undefined when it can. */
 export function whyNotFoldable(view: GraphView, layer: LinearLayer): string | undefined {

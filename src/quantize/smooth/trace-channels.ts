@@ -1,4 +1,5 @@
 import type { Node } from '../../ir/model.ts';
+import { nodeLabel } from '../../ir/node-label.ts';
 import { type GraphView, isOp } from '../../passes/graph-view.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
 import type { LayerIndex } from '../../structure/trace.ts';
@@ -15,11 +16,6 @@ export interface TracedChannels {
 export interface Obstacle {
   readonly node: string;
   readonly reason: string;
-}
-
-/** Returns how a node is called in messages. */
-export function nodeLabel(node: Node): string {
-  return node.name === '' ? `${node.opType} -> ${node.outputs[0] ?? ''}` : node.name;
 }
 
 /** Says whether a node hands on its first input with the last axis as it was. */

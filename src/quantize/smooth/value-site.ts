@@ -1,4 +1,5 @@
 import type { Dim, Node } from '../../ir/model.ts';
+import { nodeLabel } from '../../ir/node-label.ts';
 import { type GraphView, isOp } from '../../passes/graph-view.ts';
 import type { AttentionBlock } from '../../structure/block.ts';
 import { type AttentionCore, collectAttention } from '../../structure/collect-attention.ts';
@@ -12,7 +13,7 @@ import {
   layerLayout,
 } from './follow-axes.ts';
 import type { Fold, SmoothingSite } from './smoothing-site.ts';
-import { nodeLabel, type Obstacle, otherReader } from './trace-channels.ts';
+import { type Obstacle, otherReader } from './trace-channels.ts';
 
 /** Nodes that only move elements of their first input. */
 const MOVING = [

@@ -1,0 +1,82 @@
+import type { Dim, Model, Node } from '../ir/model.ts';
+import { canonicalDomain } from '../ir/model.ts';
+import { numbersOf } from '../ops/op-spec.ts';
+import { constantValues } from '../passes/constant-nodes.ts';
+import { type GraphView, isOp, viewGraph } from '../passes/graph-view.ts';
+import type { Operand, RuleContext } from './axis-rule.ts';
+
+/** The main graph of a model as rules ask about it. */
+export interface GraphContext {
+  readonly view: GraphView;
+  /** Returns the shape of a value, as far as inference and the weights that multiply it tell. */
+  shape(value: string): readonly Dim[] | undefined;
+  /** Says whether a value is the same in every run. */
+  isConstant(value: string): boolean;
+  /** Says whether a value is a stored tensor: an initializer or a Constant. */
+  isStored(value: string): boolean;
+  /** Returns what rules may ask about one node. */
+  of(node: Node): RuleContext;
+}
+
+/** Returns the context of a model's main graph. */
+export function graphContext(model: Model): GraphContext {
+  const view = viewGraph(model);
+  const constants = constantValues(model.graph);
+  const versions = new Map(
+    model.opsetImports.map(({ domain, version }) => [canonicalDomain(domain), version]),
+  );
+  const isStored = (value: string): boolean =>
+    view.graph.initializers.has(value) || isOp(view.producer(value), 'Constant');
+  const widths = multipliedWidths(view);
+  const shape = (value: string): readonly Dim[] | undefined => {
+    const known = view.facts(value).shape;
+    const width = widths.get(value);
+    return known?.at(-1) === undefined && width !== undefined ? known?.with(-1, width) : known;
+  };
+  return {
+    view,
+    shape,
+    isConstant: (value) => view.graph.initializers.has(value) || constants.has(value),
+    isStored,
+    of: (node) => ({
+      opset: versions.get(canonicalDomain(node.domain)) ?? 1,
+      shape: (operand) => {
+        const value = operandValue(node, operand);
+        return value === '' ? undefined : shape(value);
+      },
+      numbers: (index) => numbersOf(view.facts(node.inputs[index] ?? '')),
+      isConstant: (index) => {
+        const value = node.inputs[index] ?? '';
+        return view.graph.initializers.has(value) || constants.has(value);
+      },
+      repeatsAlong: (index, axis) => repeats(view, node.inputs[index] ?? '', axis),
+    }),
+  };
+}
+
+/** Returns the name of an operand; '' for one that is left out. */
+export function operandValue(node: Node, { side, index }: Operand): string {
+  return (side === 'input' ? node.inputs : node.outputs)[index] ?? '';
+}
+
+/** Widths of values that a weight multiplies: a Reshape to -1 leaves them open. */
+function multipliedWidths(view: GraphView): ReadonlyMap<string, number> {
+  const widths = new Map<string, number>();
+  for (const node of view.graph.nodes) {
+    const [data = '', weight = ''] = node.inputs;
+    const depth = isOp(node, 'MatMul') ? view.facts(weight).shape?.at(-2) : undefined;
+    if (typeof depth === 'number') widths.set(data, depth);
+  }
+  return widths;
+}
+
+/** Looks for the Expand or Tile that makes the copies, through what changes no axis. */
+function repeats(view: GraphView, value: string, axis: number): boolean {
+  const node = view.source(value);
+  if (node === undefined || !['Expand', 'Tile'].includes(node.opType)) return false;
+  const [before, after] = [node.inputs[0], node.outputs[0]].map(
+    (name) => view.facts(name ?? '').shape,
+  );
+  const own = before?.[axis - (after?.length ?? 0) + (before?.length ?? 0)];
+  return (own === undefined || own === 1) && after?.[axis] !== 1;
+}
