@@ -28,6 +28,7 @@ export interface Spread {
   /** Set where the node sums over the axis with a constant weight: removing a unit removes its term. */
   readonly consumes?: {
     readonly data: number;
+    readonly dataAxis: number;
     readonly weight: number;
     readonly weightAxis: number;
   };

@@ -31,7 +31,8 @@ export interface Consumer {
   /** Input positions of the activation and of the weight. */
   readonly data: number;
   readonly weight: number;
-  /** Axis of the weight, as the node reads it, over which it sums. */
+  /** Axes of the activation and of the weight, as the node reads them, over which it sums. */
+  readonly dataAxis: number;
   readonly weightAxis: number;
 }
 

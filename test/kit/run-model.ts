@@ -24,20 +24,21 @@ export function fixture(path: string): Promise<Model> {
 }
 
 /**
- * Saves, loads and runs a model with all optimisations of onnxruntime's CPU provider; `settings` are
- * session config entries without `session.`.
+ * Saves, loads and runs a model on onnxruntime's CPU provider, with all optimisations unless told otherwise;
+ * `settings` are session config entries without `session.`.
  */
 export async function runModel(
   model: Model,
   feeds: readonly Feeds[],
   settings: Readonly<Record<string, string>> = {},
+  level: 'all' | 'disabled' = 'all',
 ): Promise<Result> {
   return inTemporaryFolder(async (folder) => {
     const files = await saveModel(model, join(folder, 'model.onnx'));
     const optimizedModelFilePath = join(folder, 'optimized.onnx');
     const session = await InferenceSession.create(join(folder, 'model.onnx'), {
       optimizedModelFilePath,
-      graphOptimizationLevel: 'all',
+      graphOptimizationLevel: level,
       intraOpNumThreads: 1,
       logSeverityLevel: 3,
       extra: { session: settings },

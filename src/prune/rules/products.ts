@@ -69,7 +69,8 @@ function followMatrix(at: LabelledAxis, context: RuleContext, axes: ProductAxes)
     const weight = context.isConstant(1) ? 1 : 0;
     if (weight === 0 && !context.isConstant(0))
       return 'it sums two activations over these channels';
-    const consumes = { data: 1 - weight, weight, weightAxis: depth[weight]! };
+    const data = 1 - weight;
+    const consumes = { data, dataAxis: depth[data]!, weight, weightAxis: depth[weight]! };
     return { ...spread, consumes };
   }
   if (rows !== undefined && (isAt(inputAt(0), rows[0]) || isAt(OUTPUT, rows[1]))) {
@@ -148,7 +149,11 @@ const conv: AxisRule = {
         axis: 1,
         units: at.units,
       }));
-      return { axes, consumes: { data: 0, weight: 1, weightAxis: 1 }, kind: 'channels' };
+      return {
+        axes,
+        consumes: { data: 0, dataAxis: 1, weight: 1, weightAxis: 1 },
+        kind: 'channels',
+      };
     }
     if (group !== weight[0] || weight[1] !== 1) return `a convolution of ${group} groups`;
     if (isWeight && at.axis === 1) return 'an axis of one channel';
