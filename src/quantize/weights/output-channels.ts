@@ -1,21 +1,10 @@
 import { UnsupportedError } from '../../errors.ts';
 import type { Tensor } from '../../ir/tensor.ts';
-import { bfloat16ArrayToFloat32 } from '../../numerics/bfloat16.ts';
-import { float16ArrayToFloat32 } from '../../numerics/float16.ts';
+import { type FloatRows, readFloatRows } from '../../numerics/float-rows.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
 
 /** Float values of a weight in memory at once. */
 const BLOCK_BYTES = 32 * 2 ** 20;
-/** Bytes read from the weight at once. */
-const READ_BYTES = 8 * 2 ** 20;
-
-/** Whole output channels of a weight: `rowCount` x K, whichever way the weight lies. */
-export interface OutputChannels {
-  readonly firstRow: number;
-  readonly rowCount: number;
-  /** Valid until the next block. */
-  readonly values: Float32Array;
-}
 
 /**
  * Yields the output channels of a layer's weight in order, as float32 rows of its input features. A weight
@@ -26,7 +15,7 @@ export async function* outputChannels({
   weight,
   inFeatures,
   outFeatures,
-}: LinearLayer): AsyncGenerator<OutputChannels> {
+}: LinearLayer): AsyncGenerator<FloatRows> {
   const { tensor, outputAxis } = weight;
   const rowsAtOnce = Math.max(1, Math.floor(BLOCK_BYTES / (4 * inFeatures)));
   const buffer = new Float32Array(Math.min(rowsAtOnce, outFeatures) * inFeatures);
@@ -54,7 +43,7 @@ async function readRows(
   into: Float32Array,
 ): Promise<void> {
   const columns = tensor.dims[1]!;
-  for await (const block of widenedRows(tensor, firstRow, rowCount)) {
+  for await (const block of readFloatRows(tensor, columns, firstRow, rowCount)) {
     into.set(block.values, (block.firstRow - firstRow) * columns);
   }
 }
@@ -67,7 +56,7 @@ async function readColumns(
   into: Float32Array,
 ): Promise<void> {
   const [rows, columns] = tensor.dims as readonly [number, number];
-  for await (const { firstRow, rowCount, values } of widenedRows(tensor, 0, rows)) {
+  for await (const { firstRow, rowCount, values } of readFloatRows(tensor, columns)) {
     for (let row = 0; row < rowCount; row++) {
       const start = row * columns + first;
       const target = firstRow + row;
@@ -76,27 +65,4 @@ async function readColumns(
       }
     }
   }
-}
-
-async function* widenedRows(
-  tensor: Tensor,
-  firstRow: number,
-  count: number,
-): AsyncGenerator<OutputChannels> {
-  const columns = tensor.dims[1]!;
-  const width = tensor.dataType === 'float32' ? 4 : 2;
-  const rowsAtOnce = Math.max(1, Math.min(count, Math.floor(READ_BYTES / (columns * width))));
-  const bytes = new Uint8Array(rowsAtOnce * columns * width);
-  for (let row = firstRow; row < firstRow + count; row += rowsAtOnce) {
-    const rowCount = Math.min(rowsAtOnce, firstRow + count - row);
-    const length = rowCount * columns;
-    await tensor.source.read(bytes.subarray(0, length * width), row * columns * width);
-    yield { firstRow: row, rowCount, values: widen(tensor, bytes.buffer, length) };
-  }
-}
-
-function widen({ dataType }: Tensor, buffer: ArrayBuffer, length: number): Float32Array {
-  if (dataType === 'float32') return new Float32Array(buffer, 0, length);
-  const halves = new Uint16Array(buffer, 0, length);
-  return dataType === 'bfloat16' ? bfloat16ArrayToFloat32(halves) : float16ArrayToFloat32(halves);
 }

@@ -1,7 +1,6 @@
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
 import { feedInputs } from '../../calibrate/feed-input.ts';
 import { makeFeeds } from '../../calibrate/make-feeds.ts';
-import type { Sample } from '../../calibrate/sample.ts';
 import { AutoglmError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
 import { convertToFloat32 } from '../../passes/convert-to-float32.ts';
@@ -12,12 +11,12 @@ import { findSmoothingSites } from '../../quantize/smooth/find-sites.ts';
 import { decodeScales, type PlannedSmoothing } from '../../quantize/smooth/planned-smoothing.ts';
 import { inputScales } from '../../quantize/smooth/smoothing-site.ts';
 import { findBlocks } from '../../structure/find-blocks.ts';
-import { findEmbeddings } from '../../structure/find-embeddings.ts';
 import { findLinears } from '../../structure/find-linears.ts';
 import { toFloat32 } from '../../values/element-array.ts';
 import type { Feeds, TensorValue } from '../../values/tensor-value.ts';
-import { type DataChoice, feedHints, openData } from '../project/open-data.ts';
+import { type DataChoice, feedHints } from '../project/open-data.ts';
 import { runByPart } from './run-tapped.ts';
+import { SAMPLE_TOKENS, someSample } from './some-sample.ts';
 import { cutTokens } from './token-feeds.ts';
 
 /**
@@ -25,9 +24,6 @@ import { cutTokens } from './token-feeds.ts';
  * once more, and that grows from block to block; a fold that is wrong is off by a factor.
  */
 const TOLERANCE = 1e-4;
-
-/** Tokens of the text that is run, or made up where there is no data: a fold is wrong for all or none. */
-const LENGTH = 32;
 
 /** What the comparison of a folded model with its source gave. */
 export interface SmoothingCheck {
@@ -70,7 +66,11 @@ export async function compareFolded(
   const names = points.map(({ value }) => value);
   const inputs = feedInputs(twin.graph);
   const sample = await someSample(source, twin, choice);
-  const feeds = cutTokens(inputs, makeFeeds(inputs, sample, feedHints(source.model)), LENGTH);
+  const feeds = cutTokens(
+    inputs,
+    makeFeeds(inputs, sample, feedHints(source.model)),
+    SAMPLE_TOKENS,
+  );
   const largestDifference = await compareInTurns(
     points,
     runByPart(twin, names, feeds),
@@ -156,38 +156,6 @@ function comparedValues(model: Model, smoothing: PlannedSmoothing): readonly Com
     .map(({ output, name }) => pointAt(output, `layer ${name}`));
   const seen = new Set<string>();
   return [...points, ...heads].filter(({ value }) => !seen.has(value) && seen.add(value));
-}
-
-async function someSample(
-  source: ModelOnDisk,
-  model: Model,
-  choice: DataChoice | undefined,
-): Promise<Sample> {
-  if (choice === undefined) return madeUpSample(model);
-  const dataset = await openData({ ...choice, samples: 1 }, source);
-  for await (const sample of dataset.samples('calibration')) return sample;
-  return madeUpSample(model);
-}
-
-/** Token ids spread over the vocabulary, or waves in [-1, 1] for inputs of fixed size. */
-function madeUpSample(model: Model): Sample {
-  const [table] = findEmbeddings(model, findLinears(model));
-  const vocabulary = table?.table.dims[0] ?? 2;
-  const values = new Map<string, TensorValue>();
-  for (const { name, dataType, dims } of feedInputs(model.graph)) {
-    const fixed = dims.slice(1).filter((dim) => typeof dim === 'number');
-    if (name.includes('input_ids') || name === 'ids') {
-      const declared = dims.at(-1);
-      const length = typeof declared === 'number' ? declared : LENGTH;
-      const ids = BigInt64Array.from({ length }, (_, index) => BigInt((index * 7919) % vocabulary));
-      values.set(name, { dataType: 'int64', dims: [length], data: ids });
-    } else if (dataType.startsWith('float') && fixed.length === dims.length - 1) {
-      const count = fixed.reduce((product, dim) => product * dim, 1);
-      const data = Float32Array.from({ length: count }, (_, index) => Math.sin(index));
-      values.set(name, { dataType: 'float32', dims: fixed, data });
-    }
-  }
-  return { index: 0, values };
 }
 
 /** Returns max|a - b * scale of its channel| / max|a|; NaN where either is not finite. */

@@ -1,0 +1,26 @@
+import type { DeclinedGroup, GroupKind } from './group.ts';
+
+/** What goes from one group. */
+export interface PlannedGroup {
+  readonly name: string;
+  readonly kind: GroupKind;
+  readonly unitCount: number;
+  /** Stretches that lose equally many. */
+  readonly blockCount: number;
+  /** Units that torch's count asks for; differs from `removed` where widths are aligned. */
+  readonly asked: number;
+  /** Ascending. */
+  readonly removed: readonly number[];
+  /** The score that chose them. */
+  readonly importance: string;
+  /** Why nothing goes, or another score was taken. */
+  readonly reason?: string;
+}
+
+/** Which channels and heads go: data, made before anything is cut. */
+export interface PruningPlan {
+  readonly amount: number;
+  readonly importance: string;
+  readonly groups: readonly PlannedGroup[];
+  readonly declined: readonly DeclinedGroup[];
+}

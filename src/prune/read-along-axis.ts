@@ -1,0 +1,35 @@
+import { readFloatRows } from '../numerics/float-rows.ts';
+import type { UnitWeight } from './unit-weights.ts';
+
+/** A weight with the axis of the units first: `[size, length]`, row-major float32. */
+export interface AlongAxis {
+  readonly values: Float32Array;
+  readonly size: number;
+  /** Elements of all other axes together. */
+  readonly length: number;
+}
+
+/** Returns a float weight as rows, one for each index along its axis. The whole weight is in memory. */
+export async function readAlongAxis({
+  tensor,
+  axis,
+}: Pick<UnitWeight, 'tensor' | 'axis'>): Promise<AlongAxis> {
+  const { dims } = tensor;
+  const size = dims[axis]!;
+  const inner = dims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
+  const outer = dims.slice(0, axis).reduce((product, dim) => product * dim, 1);
+  const length = outer * inner;
+  const values = new Float32Array(size * length);
+  // Rows of the file: one outer index after another.
+  const columns = size * inner;
+  for await (const { firstRow, rowCount, values: block } of readFloatRows(tensor, columns)) {
+    for (let row = 0; row < rowCount; row++) {
+      for (let index = 0; index < size; index++) {
+        const from = row * columns + index * inner;
+        const to = index * length + (firstRow + row) * inner;
+        for (let offset = 0; offset < inner; offset++) values[to + offset] = block[from + offset]!;
+      }
+    }
+  }
+  return { values, size, length };
+}

@@ -1,0 +1,165 @@
+import { inverseFactor } from '../../numerics/inverse-factor.ts';
+
+/** Channels of a product's input, and what is known of them together. */
+export interface ChannelSplit {
+  /** Sum of x * transpose(x), `width` x `width`, symmetric, float32. */
+  readonly gram: Float32Array;
+  readonly width: number;
+  readonly kept: readonly number[];
+  readonly removed: readonly number[];
+}
+
+/**
+ * Returns B, `removed` x `kept` row-major, by which the kept channels stand in for the removed ones: the x_P = B x_S
+ * of least squares, `B = G_PS inv(G_SS + damping * mean(diag G_SS) * I)`. Undefined when the kept channels were
+ * never active.
+ */
+export function standIns(split: ChannelSplit, damping: number): Float32Array | undefined {
+  const { kept, removed } = split;
+  const size = kept.length;
+  const own = pick(split, kept, kept);
+  let trace = 0;
+  for (let index = 0; index < size; index++) trace += own[index * size + index]!;
+  if (!(trace > 0)) return undefined;
+  const factor = inverseFactor(own, size, (damping * trace) / size);
+  if (factor === undefined) return undefined;
+  const cross = pick(split, removed, kept);
+  return timesInverse(cross, factor, removed.length, size);
+}
+
+/** Returns `cross * transpose(U) * U` for the upper triangular factor of an inverse. */
+function timesInverse(
+  cross: Float32Array,
+  factor: Float64Array,
+  rows: number,
+  size: number,
+): Float32Array {
+  const result = new Float32Array(rows * size);
+  const middle = new Float64Array(size);
+  const sum = new Float64Array(size);
+  for (let row = 0; row < rows; row++) {
+    const own = cross.subarray(row * size, (row + 1) * size);
+    sum.fill(0);
+    for (let a = 0; a < size; a++) {
+      let dot = 0;
+      for (let b = a; b < size; b++) dot += factor[a * size + b]! * own[b]!;
+      middle[a] = dot;
+    }
+    for (let a = 0; a < size; a++) {
+      const scale = middle[a]!;
+      for (let b = a; b < size; b++) sum[b]! += scale * factor[a * size + b]!;
+    }
+    result.set(sum, row * size);
+  }
+  return result;
+}
+
+/** Rows and columns of a gram. */
+function pick(
+  { gram, width }: ChannelSplit,
+  rows: readonly number[],
+  columns: readonly number[],
+): Float32Array {
+  const picked = new Float32Array(rows.length * columns.length);
+  rows.forEach((row, index) => {
+    const start = row * width;
+    columns.forEach((column, at) => {
+      picked[index * columns.length + at] = gram[start + column]!;
+    });
+  });
+  return picked;
+}
+
+/** A weight with one row for each input channel. */
+export interface ChannelRows {
+  readonly values: Float32Array;
+  /** Elements of a row: output features. */
+  readonly length: number;
+}
+
+/**
+ * Returns the error of a product's output, summed over what `gram` saw, when `standIns` (none when undefined) take
+ * the place of the removed channels: `trace(W_P' E W_P)` with `E` the second moments of what is left of x_P.
+ */
+export function outputError(
+  split: ChannelSplit,
+  rows: ChannelRows,
+  standIn: Float32Array | undefined,
+): number {
+  const { kept, removed } = split;
+  const count = removed.length;
+  const left = Float64Array.from(pick(split, removed, removed));
+  if (standIn !== undefined) {
+    const cross = pick(split, removed, kept);
+    const moved = timesGram(split, standIn);
+    for (let a = 0; a < count; a++) {
+      for (let b = 0; b < count; b++) {
+        let [single, other, double] = [0, 0, 0];
+        for (let index = 0; index < kept.length; index++) {
+          const [x, y] = [standIn[a * kept.length + index]!, standIn[b * kept.length + index]!];
+          single += x * cross[b * kept.length + index]!;
+          other += y * cross[a * kept.length + index]!;
+          double += moved[a * kept.length + index]! * y;
+        }
+        left[a * count + b]! += double - single - other;
+      }
+    }
+  }
+  return traceWith(left, rows, removed);
+}
+
+/** `B * G_SS` */
+function timesGram(split: ChannelSplit, standIn: Float32Array): Float64Array {
+  const { gram, width, kept, removed } = split;
+  const size = kept.length;
+  const result = new Float64Array(removed.length * size);
+  for (let row = 0; row < removed.length; row++) {
+    const sum = result.subarray(row * size, (row + 1) * size);
+    for (let a = 0; a < size; a++) {
+      const scale = standIn[row * size + a]!;
+      const start = kept[a]! * width;
+      for (let b = 0; b < size; b++) sum[b]! += scale * gram[start + kept[b]!]!;
+    }
+  }
+  return result;
+}
+
+function traceWith(
+  left: Float64Array,
+  { values, length }: ChannelRows,
+  removed: readonly number[],
+): number {
+  const count = removed.length;
+  let trace = 0;
+  for (let a = 0; a < count; a++) {
+    for (let b = 0; b < count; b++) {
+      const [first, second] = [removed[a]! * length, removed[b]! * length];
+      let dot = 0;
+      for (let column = 0; column < length; column++) {
+        dot += values[first + column]! * values[second + column]!;
+      }
+      trace += dot * left[a * count + b]!;
+    }
+  }
+  return trace;
+}
+
+/** Returns the rows with those of the kept channels taking on the removed ones: `W_S + transpose(B) W_P`. */
+export function foldRemoved(
+  { kept, removed }: Pick<ChannelSplit, 'kept' | 'removed'>,
+  { values, length }: ChannelRows,
+  standIn: Float32Array,
+): Float32Array {
+  const folded = Float32Array.from(values);
+  kept.forEach((place, index) => {
+    const target = folded.subarray(place * length, (place + 1) * length);
+    removed.forEach((gone, row) => {
+      const factor = standIn[row * kept.length + index]!;
+      const start = gone * length;
+      for (let column = 0; column < length; column++) {
+        target[column]! += factor * values[start + column]!;
+      }
+    });
+  });
+  return folded;
+}
