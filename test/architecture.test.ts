@@ -50,11 +50,11 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
     },
     artifact: {
       values: ['check', 'storage', 'passes', 'version', 'ir', 'errors'],
-      types: ['targets', 'quantize', 'runners'],
+      types: ['targets', 'quantize', 'prune', 'runners'],
     },
     report: {
       values: [],
-      types: ['check', 'quantize', 'targets', 'artifact'],
+      types: ['check', 'quantize', 'prune', 'targets', 'artifact'],
     },
     workflows: {
       values: [
@@ -62,6 +62,7 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
         'artifact',
         'check',
         'targets',
+        'prune',
         'quantize',
         'calibrate',
         'runners',
@@ -85,6 +86,7 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
         'artifact',
         'check',
         'targets',
+        'prune',
         'quantize',
         'calibrate',
         'runners',

@@ -19,6 +19,22 @@ const fileSchema = z.strictObject({
   sha256: z.string(),
 });
 
+const PRUNING_SUMMARY_SCHEMA = z.strictObject({
+  amount: z.number(),
+  importance: z.string(),
+  /** Groups that lost channels or heads, and those that could not. */
+  groups: z.int(),
+  declined: z.int(),
+  /** Elements of all float constants. */
+  parametersBefore: z.int(),
+  parametersAfter: z.int(),
+  /** What was proven of the cut: how the outputs compare with the masked original. */
+  proof: z.string(),
+});
+
+/** What pruning removed, in figures. */
+export type PruningSummary = z.infer<typeof PRUNING_SUMMARY_SCHEMA>;
+
 /** Schema of `manifest.json`. */
 const manifestSchema = z.strictObject({
   schema: z.literal('autoglm.manifest/1'),
@@ -31,14 +47,19 @@ const manifestSchema = z.strictObject({
   source: z.strictObject({ path: z.string(), sha256: z.string() }),
   /** The data set of calibration, and of a check; relative to this folder. */
   data: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
-  recipe: z.string(),
-  layers: z.strictObject({
-    w8a8: z.int(),
-    'w8a8-dynamic': z.int().default(0),
-    w8a16: z.int(),
-    w4a16: z.int().default(0),
-    float: z.int(),
-  }),
+  /** What quantized it, and into what; absent where nothing did. */
+  recipe: z.string().optional(),
+  layers: z
+    .strictObject({
+      w8a8: z.int(),
+      'w8a8-dynamic': z.int().default(0),
+      w8a16: z.int(),
+      w4a16: z.int().default(0),
+      float: z.int(),
+    })
+    .optional(),
+  /** What pruning removed; absent where nothing was. */
+  pruning: PRUNING_SUMMARY_SCHEMA.optional(),
   /** Linear layers left in float, and why. */
   excluded: z.array(z.strictObject({ layer: z.string(), reason: z.string() })),
   /** Other lines a reader of the artifact should know: lint findings, unmatched rules. */
@@ -58,7 +79,10 @@ const manifestSchema = z.strictObject({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 /** A manifest before its files are hashed and its paths made relative. */
-export type ManifestDraft = Pick<Manifest, 'target' | 'artifact' | 'recipe' | 'layers'> & {
+export type ManifestDraft = Pick<
+  Manifest,
+  'target' | 'artifact' | 'recipe' | 'layers' | 'pruning'
+> & {
   readonly source: ModelOnDisk;
   readonly excluded: readonly Manifest['excluded'][number][];
   readonly notes: readonly string[];

@@ -1,5 +1,7 @@
 /** What each verb returns, as `--json` prints it and reports show it. */
 import type { CheckResult } from '../check/check-result.ts';
+import type { PruningPlan } from '../prune/pruning-plan.ts';
+import type { Recovered } from '../prune/recover/recover-weights.ts';
 import type { WeightGrids } from '../quantize/inspect/find-weight-grids.ts';
 import type { ModelSummary } from '../quantize/inspect/model-summary.ts';
 import type { QuantizationPlan } from '../quantize/quantization-plan.ts';
@@ -7,7 +9,7 @@ import type { SearchFile } from '../quantize/search/search-file.ts';
 import type { MachineReport } from '../runners/devices.ts';
 import type { FusionAudit } from '../targets/onnx/audit-fusion.ts';
 import type { Saturation } from '../targets/onnx/saturation.ts';
-import type { Manifest } from './manifest.ts';
+import type { Manifest, PruningSummary } from './manifest.ts';
 
 /** What `inspect` found: where the model lies and what is in it. */
 export interface Inspection {
@@ -61,6 +63,26 @@ export interface QuantizeResult {
 /** What `quantize` prints: the result and where it lies (null for a dry run). */
 export interface QuantizeOutcome extends QuantizeResult {
   readonly folder: string | null;
+}
+
+/** What pruning gave. */
+export interface PruneResult {
+  readonly schema: 'autoglm.prune/1';
+  readonly plan: PruningPlan;
+  /** What went, in figures; absent for a dry run. */
+  readonly pruning?: PruningSummary;
+  /** What least squares made of each weight that reads removed channels; absent for a dry run. */
+  readonly recovered?: readonly Recovered[];
+  readonly warnings: readonly string[];
+  /** Absent for a dry run. */
+  readonly manifest?: Manifest;
+}
+
+/** What `prune` prints: the result, its check where there was data, and where it lies (null for a dry run). */
+export interface PruneOutcome extends PruneResult {
+  readonly folder: string | null;
+  /** Null without held-out data, and for a dry run. */
+  readonly check: CheckResult | null;
 }
 
 /** What exporting gave. */

@@ -12,7 +12,7 @@ const PART_LIMITS: PartLimits = { partBytes: 64 * 2 ** 20, spoolBytes: 64 * 2 **
 export interface GramCollection
   extends Pick<
     CollectOptions,
-    'model' | 'dataset' | 'openObserver' | 'modelPath' | 'hints' | 'onProgress' | 'onCopy'
+    'model' | 'dataset' | 'openObserver' | 'modelPath' | 'hints' | 'shard' | 'onProgress' | 'onCopy'
   > {
   /** Features along the last axis, by value: inputs of linear layers. */
   readonly widths: ReadonlyMap<string, number>;
@@ -20,6 +20,8 @@ export interface GramCollection
   readonly maxWidth: number;
   /** Where the sums are left, `width` x `width` float32 for each value. */
   readonly folder: string;
+  /** Begins the names of the files, where several collections share a folder. */
+  readonly prefix?: string | undefined;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface GramCollection
 export async function collectGrams(
   options: GramCollection,
 ): Promise<ReadonlyMap<string, GramFile>> {
-  const { widths, maxWidth, folder, onProgress, ...shared } = options;
+  const { widths, maxWidth, folder, prefix = '', onProgress, ...shared } = options;
   const names = [...widths.keys()];
   const isWhole = cutModel(options.model, names, PART_LIMITS.partBytes) === undefined;
   const passes = isWhole ? passesOf(widths, maxWidth) : [names];
@@ -40,7 +42,7 @@ export async function collectGrams(
       ...shared,
       values,
       byBlock: isWhole ? false : PART_LIMITS,
-      grams: { values, maxWidth, folder, prefix: `pass-${index}-` },
+      grams: { values, maxWidth, folder, prefix: `${prefix}pass-${index}-` },
       onProgress: (progress) =>
         onProgress?.({
           ...progress,

@@ -7,6 +7,7 @@ import { registerDoctor } from './commands/doctor.ts';
 import { registerExport } from './commands/export.ts';
 import { registerInit } from './commands/init.ts';
 import { registerInspect } from './commands/inspect.ts';
+import { registerPrune } from './commands/prune.ts';
 import { registerQuantize } from './commands/quantize.ts';
 import { registerRecipe } from './commands/recipe.ts';
 import { registerReport } from './commands/report.ts';
@@ -41,6 +42,7 @@ export function createProgram(): Command {
   for (const register of [
     registerInspect,
     registerCalibrate,
+    registerPrune,
     registerQuantize,
     registerExport,
     registerCheck,

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { artifactFolder, MANIFEST_NAME, readManifest } from '../artifact/manifest.ts';
 import { openModelOnDisk } from '../artifact/model-on-disk.ts';
+import { openOrigin } from '../artifact/origin.ts';
 import type { CheckResult } from '../check/check-result.ts';
 import { type Gates, parseGates } from '../check/gates.ts';
 import { GateFailedError, UsageError } from '../errors.ts';
@@ -113,9 +114,10 @@ async function requestFor(
       `${folder}/${MANIFEST_NAME}: names no data set. Give --data <folder> with held-out samples.`,
     );
   }
-  const source = await openModelOnDisk(
-    options.against ?? manifest?.source.path ?? dirname(artifact),
-  );
+  const source =
+    options.against === undefined
+      ? await openOrigin(await openModelOnDisk(manifest?.source.path ?? dirname(artifact)))
+      : await openModelOnDisk(options.against);
   const { samples, sequenceLength, seed } = options;
   return {
     source,

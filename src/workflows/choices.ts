@@ -1,10 +1,17 @@
 /** What options and config keys may say, each list once. Light: help must not load the workflows. */
 import type { Device } from '../runners/runner.ts';
 
+export { GROUP_KINDS } from '../prune/group.ts';
+export {
+  IMPORTANCE_NAMES,
+  type ImportanceName,
+  RECOVERIES,
+  VERIFICATIONS,
+} from '../prune/prune-settings.ts';
 export { CALIBRATORS, type CalibratorName } from '../recipe/recipe.ts';
 
 /** The steps of a pipeline, in the only order there is. */
-export const STAGE_NAMES = ['calibrate', 'quantize', 'export', 'check'] as const;
+export const STAGE_NAMES = ['prune', 'calibrate', 'quantize', 'export', 'check'] as const;
 
 /** Name of a step. */
 export type StageName = (typeof STAGE_NAMES)[number];

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { GATES_SCHEMA } from '../../check/gates.ts';
 import { UsageError } from '../../errors.ts';
+import { PRUNE_SCHEMA } from '../../prune/prune-settings.ts';
 import { POINTS_PATTERN } from '../../quantize/search/budget-options.ts';
 import { parseYaml } from '../../recipe/parse-yaml.ts';
 import { ACTIVATION_TYPES, CALIBRATORS, DEVICES, TABLE_FORMATS, TARGETS } from '../choices.ts';
@@ -77,6 +78,7 @@ const PIPELINE_SCHEMA = z.strictObject({
   model: z.string().describe('An .onnx file or a folder with one, relative to this file.'),
   data: z.string().describe('A calibration set, relative to this file.'),
   output: z.string().default('out').describe('Folder of the stages, relative to this file.'),
+  prune: PRUNE_SCHEMA.optional().describe('What to remove first; nothing when absent.'),
   calibrate: calibrateSchema.prefault({}),
   quantize: quantizeSchema.prefault({}),
   export: exportSchema.optional(),

@@ -16,6 +16,7 @@ import { writeTables } from '../stages/calibration-tables.ts';
 import { CHECK_FILES, checkInto } from '../stages/check-into.ts';
 import { parseShapes } from '../stages/engine-shapes.ts';
 import { exportInto } from '../stages/export-model.ts';
+import { pruneInto } from '../stages/prune-model.ts';
 import { loadRecipe, QUANTIZED_FILES, quantizeInto } from '../stages/quantize-model.ts';
 import {
   requireExportable,
@@ -107,33 +108,68 @@ interface NamedStage extends Stage {
   readonly name: StageName;
 }
 
-function pipelineStages(config: PipelineConfig, source: ModelOnDisk): readonly NamedStage[] {
+/** The export as it came, which everything is checked against, and what the stages work on. */
+interface Sources {
+  readonly origin: ModelOnDisk;
+  /** The model that is calibrated and quantized: pruned where the config prunes. Opened when its stage is done. */
+  from(): Promise<ModelOnDisk>;
+}
+
+function pipelineStages(config: PipelineConfig, origin: ModelOnDisk): readonly NamedStage[] {
   const { output } = config;
   const calibration = join(output, 'calibrate', CALIBRATION_NAME);
   const quantized = join(output, 'quantize');
+  const pruned = join(output, 'prune');
+  const sources: Sources = {
+    origin,
+    from: async () => (config.prune === undefined ? origin : openModelOnDisk(pruned)),
+  };
   const stages: NamedStage[] = [
-    calibrateStage(config, source),
-    quantizeStage(config, source, calibration),
+    ...(config.prune === undefined ? [] : [pruneStage(config, config.prune, origin)]),
+    calibrateStage(config, sources),
+    quantizeStage(config, sources, calibration),
   ];
   if (config.export !== undefined) {
-    stages.push(exportStage(config, config.export, { source, calibration, quantized }));
+    stages.push(exportStage(config, config.export, { ...sources, calibration, quantized }));
   }
-  stages.push(checkStage(config, source, quantized));
+  stages.push(checkStage(config, origin, quantized));
   return stages;
 }
 
-function calibrateStage(config: PipelineConfig, source: ModelOnDisk): NamedStage {
+function pruneStage(
+  config: PipelineConfig,
+  settings: NonNullable<PipelineConfig['prune']>,
+  origin: ModelOnDisk,
+): NamedStage {
+  const choice = { data: config.data, ...config.calibrate };
+  return {
+    name: 'prune',
+    folder: 'prune',
+    inputs: async () => ({
+      model: await origin.sha256(),
+      data: (await openData(choice, origin)).hash,
+      settings,
+    }),
+    async run(folder, reporter) {
+      const { warnings } = await pruneInto(folder, { source: origin, settings, choice }, reporter);
+      for (const warning of warnings) reporter.warn(warning);
+    },
+  };
+}
+
+function calibrateStage(config: PipelineConfig, { origin, from }: Sources): NamedStage {
   const choice = { data: config.data, ...config.calibrate };
   return {
     name: 'calibrate',
     folder: 'calibrate',
     inputs: async () => ({
-      model: await source.sha256(),
-      data: (await openData(choice, source)).hash,
+      model: await origin.sha256(),
+      data: (await openData(choice, origin)).hash,
       options: config.calibrate,
     }),
     async run(folder, reporter) {
       const { calibrator, format } = config.calibrate;
+      const source = await from();
       const made = await calibrateInto(folder, { source, choice, calibrator }, reporter);
       await writeTables(folder, made, format);
     },
@@ -142,7 +178,7 @@ function calibrateStage(config: PipelineConfig, source: ModelOnDisk): NamedStage
 
 function quantizeStage(
   config: PipelineConfig,
-  source: ModelOnDisk,
+  { from }: Sources,
   calibrationPath: string,
 ): NamedStage {
   const choice = { data: config.data, ...config.calibrate };
@@ -158,6 +194,7 @@ function quantizeStage(
       }),
     }),
     async run(folder, reporter) {
+      const source = await from();
       const calibration = await readCalibration(calibrationPath, source);
       const chosen = await recipe();
       const { warnings } = await quantizeInto(
@@ -180,19 +217,21 @@ function quantizeStage(
 function exportStage(
   config: PipelineConfig,
   target: NonNullable<PipelineConfig['export']>,
-  from: { readonly source: ModelOnDisk; readonly calibration: string; readonly quantized: string },
+  upstream: Sources & { readonly calibration: string; readonly quantized: string },
 ): NamedStage {
   return {
     name: 'export',
     folder: target.target,
     inputs: async () => ({ target, check: config.check }),
     async run(folder, reporter) {
+      const source = await upstream.from();
       await exportInto(
         folder,
         {
-          source: from.source,
-          plan: join(from.quantized, QUANTIZED_FILES.plan),
-          calibration: await readCalibration(from.calibration, from.source),
+          source,
+          origin: upstream.origin,
+          plan: join(upstream.quantized, QUANTIZED_FILES.plan),
+          calibration: await readCalibration(upstream.calibration, source),
           target: target.target,
           shape: target.shape,
           choice: { data: config.data, ...config.calibrate, ...heldOut(config) },

@@ -2,6 +2,7 @@ import { chmod, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Manifest, writeManifest } from '../../artifact/manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
+import { openOrigin } from '../../artifact/origin.ts';
 import type { ExportResult } from '../../artifact/results.ts';
 import type { CalibrationFile } from '../../calibrate/calibration-file.ts';
 import { UnsupportedError } from '../../errors.ts';
@@ -44,6 +45,8 @@ import { excludedLayers } from './quantize-model.ts';
 /** What to write, for whom, and the data it is checked with. */
 export interface ExportRequest {
   readonly source: ModelOnDisk;
+  /** The export that the artifact is checked against, where `source` was pruned from it. */
+  readonly origin?: ModelOnDisk | undefined;
   /** `quantization.json` that names the layers and ranges. */
   readonly plan: string;
   /** Statistics behind the plan, for calibration tables; none for weight-only recipes. */
@@ -92,10 +95,11 @@ export async function exportInto(
         ? await exportTensorrt(context, reporter)
         : await exportOnnx(context, reporter);
     const companions = await copyCompanions(source, folder);
-    const dataset = await openData(choice, source);
+    const origin = request.origin ?? (await openOrigin(source));
+    const dataset = await openData(choice, origin);
     const check = await checkArtifact(
       {
-        source,
+        source: origin,
         artifact: await openModelOnDisk(written.checked.path),
         dataset,
         device: await chooseDevice('cpu'),

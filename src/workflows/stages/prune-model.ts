@@ -1,0 +1,228 @@
+import { join } from 'node:path';
+import { type PruningSummary, writeManifest } from '../../artifact/manifest.ts';
+import { copyCompanions, type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
+import { patchConfigs } from '../../artifact/patch-config.ts';
+import type { PruneResult } from '../../artifact/results.ts';
+import { UnsupportedError } from '../../errors.ts';
+import type { Model } from '../../ir/model.ts';
+import { requireRaised } from '../../passes/prepare-model.ts';
+import { applyPruning } from '../../prune/apply-pruning.ts';
+import { countParameters } from '../../prune/count-parameters.ts';
+import { findGroups } from '../../prune/find-groups.ts';
+import type { PruneGroups } from '../../prune/group.ts';
+import type { Cut } from '../../prune/kept-axes.ts';
+import { planPruning } from '../../prune/plan-pruning.ts';
+import type { ImportanceName, PruneSettings } from '../../prune/prune-settings.ts';
+import { cutsOf, PRUNING_NAME, serializePruning } from '../../prune/pruning-file.ts';
+import type { PruningPlan } from '../../prune/pruning-plan.ts';
+import { type Recovered, recoverWeights } from '../../prune/recover/recover-weights.ts';
+import { uniformWidths } from '../../prune/uniform-widths.ts';
+import { requireOnnxruntime } from '../../runners/onnxruntime/onnxruntime-package.ts';
+import { saveModel } from '../../storage/model-file.ts';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../../storage/temporary-folder.ts';
+import { writeFileAtomic } from '../../storage/write-file-atomic.ts';
+import type { Reporter } from '../progress.ts';
+import type { DataChoice } from '../project/open-data.ts';
+import { requireLoadable } from '../proof/load-artifact.ts';
+import { verifyPruning } from '../proof/verify-pruning.ts';
+import { type CollectedChannels, collectChannels } from './channel-moments.ts';
+import { storeOnDisk } from './store-on-disk.ts';
+
+/** Names of what {@link pruneInto} writes besides companions and external data. */
+export const PRUNED_FILES = { model: 'model.onnx', plan: PRUNING_NAME } as const;
+
+/** What to prune, how, and the data that tells what matters. */
+export interface PruneRequest {
+  readonly source: ModelOnDisk;
+  readonly settings: PruneSettings;
+  readonly choice?: DataChoice | undefined;
+}
+
+/** What a plan was made with, and what it says. */
+interface Planned {
+  readonly found: PruneGroups;
+  readonly plan: PruningPlan;
+  readonly channels: CollectedChannels | undefined;
+}
+
+/** Data-free cuts of language models are known to go wrong: of SmolLM2-135M a tenth, by L1, leaves nothing. */
+const WITHOUT_DATA =
+  'Ranked by weights alone: a language model may lose all it knows, because a few channels carry huge activations ' +
+  'through small weights. Give --data, or check the result before use.';
+
+/** Returns the plan of a dry run: what would go. Reads weights and, with data, runs the calibration samples. */
+export async function planOnlyPruning(
+  request: PruneRequest,
+  reporter: Reporter,
+): Promise<{ readonly plan: PruningPlan; readonly warnings: readonly string[] }> {
+  const { plan, channels } = await planWith(request, reporter, false);
+  await channels?.close();
+  return { plan, warnings: warningsOf(request, plan) };
+}
+
+/**
+ * Prunes a model into a folder: `model.onnx`, `pruning.json`, companions whose widths are patched, `manifest.json`. The
+ * cut is proven against the masked original, and onnxruntime loads what was written. Throws UnsupportedError when
+ * nothing of the model can be pruned, naming what is in the way.
+ */
+export async function pruneInto(
+  folder: string,
+  request: PruneRequest,
+  reporter: Reporter,
+): Promise<PruneResult> {
+  const { source, settings, choice } = request;
+  const recovers = choice !== undefined && (settings.recover ?? 'ls') === 'ls';
+  const { found, plan, channels } = await planWith(request, reporter, recovers);
+  const scratch = await makeTemporaryFolder('autoglm-prune-');
+  try {
+    const cuts = cutsOf(found, plan);
+    const { model: whole, recovered } = await recover(
+      source.model,
+      cuts,
+      channels,
+      scratch,
+      reporter,
+    );
+    const pruned = applyPruning(whole, cuts);
+    const proof = await prove({ request, whole, pruned, cuts }, reporter);
+    const path = join(folder, PRUNED_FILES.model);
+    await saveModel(cuts.length === 0 ? source.written : pruned, path, {
+      onBytes: (done) => reporter.progress({ task: 'write', done, total: done, unit: 'bytes' }),
+    });
+    await requireLoadable(path);
+    const companions = await copyCompanions(source, folder);
+    const widths = uniformWidths(found, cuts);
+    await patchConfigs(folder, companions, widths);
+    await writeFileAtomic(join(folder, PRUNED_FILES.plan), serializePruning(plan));
+    const written = await openModelOnDisk(path);
+    const warnings = [...warningsOf(request, plan), ...widths.notes];
+    const pruning: PruningSummary = {
+      amount: plan.amount,
+      importance: plan.importance,
+      groups: cuts.length,
+      declined: plan.declined.length,
+      parametersBefore: countParameters(source.model),
+      parametersAfter: countParameters(written.model),
+      proof,
+    };
+    const manifest = await writeManifest(
+      folder,
+      {
+        target: 'onnxruntime',
+        artifact: PRUNED_FILES.model,
+        source,
+        data: channels?.data,
+        pruning,
+        excluded: [],
+        notes: [...source.notes, ...warnings],
+        verified: [
+          {
+            runner: `onnxruntime ${requireOnnxruntime().version}`,
+            device: 'cpu',
+            seen: `loads, with graph optimisation off; ${proof}`,
+          },
+        ],
+        notVerified: [],
+      },
+      [PRUNED_FILES.model, PRUNED_FILES.plan, ...written.model.storage.files, ...companions],
+    );
+    return { schema: 'autoglm.prune/1', plan, pruning, recovered, warnings, manifest };
+  } finally {
+    await removeTemporaryFolder(scratch);
+    await channels?.close();
+  }
+}
+
+async function planWith(
+  { source, settings, choice }: PruneRequest,
+  reporter: Reporter,
+  recovers: boolean,
+): Promise<Planned> {
+  requireRaised(source.model, source.path);
+  const found = findGroups(source.model);
+  requireGroups(source, found, settings);
+  const importance: ImportanceName = settings.importance ?? (choice === undefined ? 'l1' : 'obs');
+  const needs = {
+    squares: importance === 'wanda',
+    moments: importance === 'obs' || recovers,
+  };
+  const groups = found.groups.filter(({ kind }) => settings.targets.includes(kind));
+  const channels =
+    choice !== undefined && (needs.squares || needs.moments) && settings.amount > 0
+      ? await collectChannels({ source, groups, choice, needs }, reporter)
+      : undefined;
+  const plan = await planPruning({
+    model: source.model,
+    found,
+    settings,
+    importance,
+    moments: importance === 'wanda' ? channels?.squares : channels?.moments,
+    onGroup: (done, total) => reporter.progress({ task: 'rank', done, total, unit: 'layers' }),
+  });
+  return { found, plan, channels };
+}
+
+function requireGroups(source: ModelOnDisk, found: PruneGroups, { targets }: PruneSettings): void {
+  if (found.groups.some(({ kind }) => targets.includes(kind))) return;
+  const [first] = found.declined;
+  const obstacle =
+    first === undefined ? 'no product with a weight' : `${first.node}: ${first.reason}`;
+  throw new UnsupportedError(
+    `${source.path}: no ${targets.join(', no ')} can be removed (got ${found.groups.length} groups of other kinds and ` +
+      `${found.declined.length} declined, the first by ${obstacle}). See "autoglm prune --dry-run --json".`,
+  );
+}
+
+async function recover(
+  model: Model,
+  cuts: readonly Cut[],
+  channels: CollectedChannels | undefined,
+  scratch: string,
+  reporter: Reporter,
+): Promise<{ readonly model: Model; readonly recovered: readonly Recovered[] }> {
+  if (channels === undefined) return { model, recovered: [] };
+  return recoverWeights({
+    model,
+    cuts,
+    moments: channels.halves,
+    store: storeOnDisk(scratch),
+    onWeight: (done, total) => reporter.progress({ task: 'recover', done, total, unit: 'layers' }),
+  });
+}
+
+/** Returns what was seen, in words. */
+async function prove(
+  proven: {
+    readonly request: PruneRequest;
+    readonly whole: Model;
+    readonly pruned: Model;
+    readonly cuts: readonly Cut[];
+  },
+  reporter: Reporter,
+): Promise<string> {
+  const { request, cuts } = proven;
+  if (cuts.length === 0) return 'nothing was cut';
+  if (request.settings.verify !== 'full')
+    return 'the cut was not compared with the masked original';
+  const { isExact, largestDifference, values } = await verifyPruning({
+    ...proven,
+    source: request.source,
+    choice: request.choice,
+  });
+  const proof = isExact
+    ? `all ${values} outputs equal those of the masked original bit for bit`
+    : `outputs differ from those of the masked original by ${largestDifference.toPrecision(2)} of their largest`;
+  reporter.note(`proof: ${proof}.`);
+  return proof;
+}
+
+function warningsOf({ choice }: PruneRequest, plan: PruningPlan): readonly string[] {
+  const isLanguageModel = plan.groups.some(({ kind }) => kind === 'ffn');
+  const removes = plan.groups.some(({ removed }) => removed.length > 0);
+  return [
+    ...(choice === undefined && isLanguageModel && removes ? [WITHOUT_DATA] : []),
+    ...(removes || plan.amount === 0
+      ? []
+      : ['Nothing was removed: see the reasons of the groups.']),
+  ];
+}
