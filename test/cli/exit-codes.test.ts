@@ -61,7 +61,7 @@ describe('exit code 2: usage', () => {
     [['calibrate', 'merge', 'a.json'], "required option '-o, --output <folder>' not specified."],
     [
       ['run', '--from', 'exprot'],
-      "option '--from <stage>' argument 'exprot' is invalid. Allowed choices are calibrate, quantize, export, check.",
+      "option '--from <stage>' argument 'exprot' is invalid. Allowed choices are prune, calibrate, quantize, export, check.",
     ],
   ])('%j', async (args, sentence) => {
     expect(complaint(await spawnAutoglm(args), 2)).toBe(

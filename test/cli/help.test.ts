@@ -98,6 +98,8 @@ describe('help', () => {
         calibrate [options] [model]  Run the calibration passes over a data set and
                                      write calibration.json: statistics and the INT8
                                      scale of every linear layer input.
+        prune [options] [model]      Remove hidden channels and attention heads;
+                                     shapes really shrink.
         quantize [options] [model]   Quantize the weights, and the activations where
                                      the recipe says so.
         export [options] [model]     Write the artifact of a target, then check it
@@ -340,8 +342,8 @@ describe('help', () => {
 
       Options:
         --resume        go on after the last finished stage
-        --from <stage>  redo this stage and those after it (choices: "calibrate",
-                        "quantize", "export", "check")
+        --from <stage>  redo this stage and those after it (choices: "prune",
+                        "calibrate", "quantize", "export", "check")
         --force         start again, replacing the stages in the output folder
         --dry-run       print the stages and which are up to date
         --junit <file>  also write JUnit XML there
