@@ -1,4 +1,4 @@
-import { inverseFactor } from '../../numerics/inverse-factor.ts';
+import { solveInPlace, triangularFactor } from '../../numerics/inverse-factor.ts';
 
 /** Channels of a product's input, and what is known of them together. */
 export interface ChannelSplit {
@@ -21,37 +21,16 @@ export function standIns(split: ChannelSplit, damping: number): Float32Array | u
   let trace = 0;
   for (let index = 0; index < size; index++) trace += own[index * size + index]!;
   if (!(trace > 0)) return undefined;
-  const factor = inverseFactor(own, size, (damping * trace) / size);
+  const factor = triangularFactor(own, size, (damping * trace) / size);
   if (factor === undefined) return undefined;
   const cross = pick(split, removed, kept);
-  return timesInverse(cross, factor, removed.length, size);
-}
-
-/** Returns `cross * transpose(U) * U` for the upper triangular factor of an inverse. */
-function timesInverse(
-  cross: Float32Array,
-  factor: Float64Array,
-  rows: number,
-  size: number,
-): Float32Array {
-  const result = new Float32Array(rows * size);
-  const middle = new Float64Array(size);
-  const sum = new Float64Array(size);
-  for (let row = 0; row < rows; row++) {
-    const own = cross.subarray(row * size, (row + 1) * size);
-    sum.fill(0);
-    for (let a = 0; a < size; a++) {
-      let dot = 0;
-      for (let b = a; b < size; b++) dot += factor[a * size + b]! * own[b]!;
-      middle[a] = dot;
-    }
-    for (let a = 0; a < size; a++) {
-      const scale = middle[a]!;
-      for (let b = a; b < size; b++) sum[b]! += scale * factor[a * size + b]!;
-    }
-    result.set(sum, row * size);
+  const solved = new Float64Array(size);
+  for (let row = 0; row < removed.length; row++) {
+    solved.set(cross.subarray(row * size, (row + 1) * size));
+    solveInPlace(factor, solved);
+    cross.set(solved, row * size);
   }
-  return result;
+  return cross;
 }
 
 /** Rows and columns of a gram. */

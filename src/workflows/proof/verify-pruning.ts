@@ -2,7 +2,7 @@ import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
 import { feedInputs } from '../../calibrate/feed-input.ts';
 import { makeFeeds } from '../../calibrate/make-feeds.ts';
 import type { Sample } from '../../calibrate/sample.ts';
-import { AutoglmError } from '../../errors.ts';
+import { AutoglmError, UnsupportedError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
 import { convertToFloat32 } from '../../passes/convert-to-float32.ts';
 import { runPasses } from '../../passes/pass.ts';
@@ -28,10 +28,16 @@ export interface PruningProof {
   readonly largestDifference: number;
 }
 
+/** Why nothing was compared, in words. */
+export interface NotProven {
+  readonly reason: string;
+}
+
 /**
  * Runs the cut model and the original, whose removed channels are masked where they are summed, on one sample in
  * float32 without graph optimisation, and compares all outputs of equal shape. Throws {@link AutoglmError} when
- * they differ by more than the order of sums: a defect of autoglm, never of the model.
+ * they differ by more than the order of sums: a defect of autoglm, never of the model. Without data there may be
+ * nothing to feed.
  */
 export async function verifyPruning(request: {
   readonly source: ModelOnDisk;
@@ -40,17 +46,17 @@ export async function verifyPruning(request: {
   readonly pruned: Model;
   readonly cuts: readonly Cut[];
   readonly choice: DataChoice | undefined;
-}): Promise<PruningProof> {
+}): Promise<PruningProof | NotProven> {
   const { source, whole, pruned, cuts, choice } = request;
   const [cut, reference] = [pruned, maskedReference(whole, cuts)].map((model) =>
     runPasses(model, [convertToFloat32]),
   ) as [Model, Model];
   const sample = await someSample(source, reference, choice);
   const names = cut.graph.outputs.map(({ name }) => name);
-  const actual = await runTapped(cut, names, feedsOf(source, cut, sample), { like: cut });
-  const expected = await runTapped(reference, names, feedsOf(source, reference, sample), {
-    like: whole,
-  });
+  const fed = feedBoth(request, [cut, reference], sample);
+  if ('reason' in fed) return fed;
+  const actual = await runTapped(cut, names, fed.cut, { like: cut });
+  const expected = await runTapped(reference, names, fed.reference, { like: whole });
   let [values, isExact, largestDifference] = [0, true, 0];
   for (const name of names) {
     const [a, b] = [actual.get(name), expected.get(name)];
@@ -68,6 +74,20 @@ export async function verifyPruning(request: {
     }
   }
   return { values, isExact, largestDifference };
+}
+
+/** Only an input that a made-up sample cannot feed, because nobody knows its size, is no error. */
+function feedBoth(
+  { source, choice }: { readonly source: ModelOnDisk; readonly choice: DataChoice | undefined },
+  [cut, reference]: readonly [Model, Model],
+  sample: Sample,
+): { readonly cut: Feeds; readonly reference: Feeds } | NotProven {
+  try {
+    return { cut: feedsOf(source, cut, sample), reference: feedsOf(source, reference, sample) };
+  } catch (error) {
+    if (choice !== undefined || !(error instanceof UnsupportedError)) throw error;
+    return { reason: 'without data its inputs cannot be fed' };
+  }
 }
 
 function feedsOf(source: ModelOnDisk, model: Model, sample: Sample): Feeds {

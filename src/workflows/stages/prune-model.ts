@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { type PruningSummary, writeManifest } from '../../artifact/manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
 import { patchConfigs } from '../../artifact/patch-config.ts';
@@ -86,9 +87,12 @@ export async function pruneInto(
     const pruned = applyPruning(whole, cuts);
     const proof = await prove({ request, whole, pruned, cuts }, reporter);
     const path = join(folder, PRUNED_FILES.model);
-    await saveModel(cuts.length === 0 ? source.written : pruned, path, {
-      onBytes: (done) => reporter.progress({ task: 'write', done, total: done, unit: 'bytes' }),
-    });
+    if (cuts.length === 0) await copySource(source, folder);
+    else {
+      await saveModel(pruned, path, {
+        onBytes: (done) => reporter.progress({ task: 'write', done, total: done, unit: 'bytes' }),
+      });
+    }
     await requireLoadable(path);
     const companions = await copyCompanions(source, folder);
     const widths = uniformWidths(found, cuts);
@@ -130,6 +134,15 @@ export async function pruneInto(
   } finally {
     await removeTemporaryFolder(scratch);
     await channels?.close();
+  }
+}
+
+/** Where nothing is cut the model is that of the source, byte for byte. */
+async function copySource(source: ModelOnDisk, folder: string): Promise<void> {
+  await copyFile(source.path, join(folder, PRUNED_FILES.model));
+  for (const name of source.written.storage.files) {
+    await mkdir(dirname(join(folder, name)), { recursive: true });
+    await copyFile(join(source.folder, name), join(folder, name));
   }
 }
 
@@ -192,7 +205,7 @@ async function recover(
 
 /** Returns what was seen, in words. */
 async function prove(
-  proven: {
+  cut: {
     readonly request: PruneRequest;
     readonly whole: Model;
     readonly pruned: Model;
@@ -200,15 +213,20 @@ async function prove(
   },
   reporter: Reporter,
 ): Promise<string> {
-  const { request, cuts } = proven;
+  const { request, whole, pruned, cuts } = cut;
   if (cuts.length === 0) return 'nothing was cut';
   if (request.settings.verify !== 'full')
     return 'the cut was not compared with the masked original';
-  const { isExact, largestDifference, values } = await verifyPruning({
-    ...proven,
+  const proven = await verifyPruning({
+    whole,
+    pruned,
+    cuts,
     source: request.source,
     choice: request.choice,
   });
+  if ('reason' in proven)
+    return `the cut was not compared with the masked original: ${proven.reason}`;
+  const { isExact, largestDifference, values } = proven;
   const proof = isExact
     ? `all ${values} outputs equal those of the masked original bit for bit`
     : `outputs differ from those of the masked original by ${largestDifference.toPrecision(2)} of their largest`;
