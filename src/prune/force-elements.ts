@@ -21,7 +21,7 @@ export interface Forcing {
 /**
  * Returns a value that holds `wanted` where a shape vector would hold other numbers: constants in it are replaced by
  * new ones for this reader alone, because exporters share equal constants between head counts and other things.
- * What is computed from the shape of a value follows that value and stays. The same value back where it holds
+ * What is computed from the shape of a value that shrinks follows it and stays. The same value back where it holds
  * them already, or cannot be made to.
  */
 export function forceElements(forcing: Forcing, value: string, wanted: readonly Dim[]): string {
@@ -29,19 +29,18 @@ export function forceElements(forcing: Forcing, value: string, wanted: readonly 
   const now = after(value);
   if (now.elements?.every((element, index) => element === wanted[index]) ?? false) return value;
   const node = view.producer(value);
-  if (view.graph.initializers.has(value) || node?.opType === 'Constant') {
-    const numbers = numbersOf({ elements: wanted });
-    const { dataType = 'int64', shape = [] } = view.facts(value);
-    const tensor = numbers && tensorOfElements(value, dataType, shape.map(Number), numbers);
-    if (tensor === undefined) return value;
-    rewrite.perhapsUnused.add(value);
-    return addConstant(rewrite, tensor);
+  const isStored = view.graph.initializers.has(value) || node?.opType === 'Constant';
+  const inputs = node === undefined || isStored ? [] : forceInputs(forcing, node, wanted);
+  if (node !== undefined && inputs.some((name, index) => name !== node.inputs[index])) {
+    return copyNode(forcing, node, inputs);
   }
-  if (node === undefined) return value;
-  const inputs = forceInputs(forcing, node, wanted);
-  return inputs.every((name, index) => name === node.inputs[index])
-    ? value
-    : copyNode(forcing, node, inputs);
+  // A size that exporters read off another value, which happened to be as wide, is stated instead.
+  const numbers = numbersOf({ elements: wanted });
+  const { dataType = 'int64', shape = [] } = view.facts(value);
+  const tensor = numbers && tensorOfElements(value, dataType, shape.map(Number), numbers);
+  if (tensor === undefined) return value;
+  rewrite.perhapsUnused.add(value);
+  return addConstant(rewrite, tensor);
 }
 
 function forceInputs(forcing: Forcing, node: Node, wanted: readonly Dim[]): readonly string[] {

@@ -1,3 +1,4 @@
+import { intAttribute } from '../ir/attributes.ts';
 import type { Dim, Model, Node } from '../ir/model.ts';
 import { canonicalDomain } from '../ir/model.ts';
 import { numbersOf } from '../ops/op-spec.ts';
@@ -64,7 +65,10 @@ function multipliedWidths(view: GraphView): ReadonlyMap<string, number> {
   const widths = new Map<string, number>();
   for (const node of view.graph.nodes) {
     const [data = '', weight = ''] = node.inputs;
-    const depth = isOp(node, 'MatMul') ? view.facts(weight).shape?.at(-2) : undefined;
+    const isTransposed = intAttribute(node, 'transB', 0) === 1;
+    const depth = isOp(node, 'MatMul', 'Gemm')
+      ? view.facts(weight).shape?.at(isTransposed ? -1 : -2)
+      : undefined;
     if (typeof depth === 'number') widths.set(data, depth);
   }
   return widths;

@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest';
-import { inverseFactor, solveInPlace, triangularFactor } from '../../src/numerics/inverse-factor.ts';
+import {
+  inverseFactor,
+  solveInPlace,
+  triangularFactor,
+} from '../../src/numerics/inverse-factor.ts';
 
 /** transpose(a) * a of a matrix whose rows are the same for the same seed. */
 function gramOf(rows: number, size: number, seed: number): Float64Array {

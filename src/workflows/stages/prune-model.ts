@@ -8,6 +8,7 @@ import { UnsupportedError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
 import { requireRaised } from '../../passes/prepare-model.ts';
 import { applyPruning } from '../../prune/apply-pruning.ts';
+import { cuttableGroups } from '../../prune/cuttable-groups.ts';
 import { findGroups } from '../../prune/find-groups.ts';
 import type { PruneGroups } from '../../prune/group.ts';
 import type { Cut } from '../../prune/kept-axes.ts';
@@ -152,7 +153,7 @@ async function planWith(
   recovers: boolean,
 ): Promise<Planned> {
   requireRaised(source.model, source.path);
-  const found = findGroups(source.model);
+  const found = cuttableGroups(source.model, findGroups(source.model));
   requireGroups(source, found, settings);
   const importance: ImportanceName = settings.importance ?? (choice === undefined ? 'l1' : 'obs');
   const needs = {
