@@ -53,8 +53,17 @@ interface Reader {
   readonly inputIndex: number;
 }
 
-/** Returns the view; linear in the size of the graph, everything else is a look-up. */
+/** Models do not change, so each is viewed once. */
+const known = new WeakMap<Model, GraphView>();
+
+/** Returns the view, one for each model; linear in the size of the graph, everything else is a look-up. */
 export function viewGraph(model: Model): GraphView {
+  const view = known.get(model) ?? makeView(model);
+  known.set(model, view);
+  return view;
+}
+
+function makeView(model: Model): GraphView {
   const { graph } = model;
   const facts = inferFacts(model).of(graph);
   const index = indexUses(graph);

@@ -35,8 +35,20 @@ export interface OpenedModel {
   readonly closed: Model;
 }
 
-/** Returns the model with every body that holds a product spread out; without any, the model as it is. */
+/** Models do not change, so each is opened once. */
+const known = new WeakMap<Model, OpenedModel>();
+
+/**
+ * Returns the model with every body that holds a product spread out; without any, the model as it is. The same
+ * object for the same model.
+ */
 export function openBodies(model: Model): OpenedModel {
+  const opened = known.get(model) ?? spreadBodies(model);
+  known.set(model, opened);
+  return opened;
+}
+
+function spreadBodies(model: Model): OpenedModel {
   if (!model.graph.nodes.some(isSpread)) {
     return { model, homes: new Map(), bodies: [], closed: model };
   }

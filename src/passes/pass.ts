@@ -23,16 +23,18 @@ export interface Pass {
   run(model: Model, context: PassContext): Model;
 }
 
-/** Returns the model after all passes in order; an error names the pass it came from and those before it. */
-export function runPasses(
-  model: Model,
-  passes: readonly Pass[],
-  context: PassContext = { decline: () => {} },
-): Model {
+/** What passes have made of models. Neither changes, so the same pass gives the same model again. */
+const known = new WeakMap<Model, Map<Pass, Model>>();
+
+/**
+ * Returns the model after all passes in order; an error names the pass it came from and those before it. Without
+ * a context the same model and passes give the same object, so that what is found in it is found once.
+ */
+export function runPasses(model: Model, passes: readonly Pass[], context?: PassContext): Model {
   let current = model;
   passes.forEach((pass, index) => {
     try {
-      current = pass.run(current, context);
+      current = context === undefined ? runOnce(current, pass) : pass.run(current, context);
     } catch (error) {
       if (error instanceof Error) {
         const before = passes.slice(0, index).map((done) => done.name);
@@ -43,4 +45,12 @@ export function runPasses(
     }
   });
   return current;
+}
+
+function runOnce(model: Model, pass: Pass): Model {
+  const results = known.get(model) ?? new Map<Pass, Model>();
+  known.set(model, results);
+  const result = results.get(pass) ?? pass.run(model, { decline: () => {} });
+  results.set(pass, result);
+  return result;
 }

@@ -3,7 +3,7 @@ import type { Model } from '../ir/model.ts';
 import type { Facts } from '../ops/op-spec.ts';
 import { inferFacts } from '../passes/infer-facts.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
-import { bodyOf, type OpenedModel, openBodies } from '../passes/open-bodies.ts';
+import { type OpenedModel, openBodies } from '../passes/open-bodies.ts';
 import { type Declined, runPasses } from '../passes/pass.ts';
 import { type Embedding, findEmbeddings } from '../structure/find-embeddings.ts';
 import { floatLayers } from '../structure/find-linears.ts';
@@ -44,7 +44,7 @@ function makeSurvey(model: Model): ModelSurvey {
   const typed = runPasses(opened.model, [inferShapes]);
   const index = indexUses(typed.graph);
   const facts = inferFacts(typed).of(typed.graph);
-  const recognition = recognize(typed, context, (node) => bodyOf(opened, node) !== undefined);
+  const recognition = recognize(typed, context, opened);
   const layers = floatLayers(recognition.linears, context);
   const tables = findEmbeddings(typed, layers, index);
   return { opened, typed, index, facts, recognition, layers, tables, declined };

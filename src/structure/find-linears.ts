@@ -1,5 +1,5 @@
-import type { Model, Node } from '../ir/model.ts';
-import { bodyOf, type OpenedModel } from '../passes/open-bodies.ts';
+import type { Model } from '../ir/model.ts';
+import type { OpenedModel } from '../passes/open-bodies.ts';
 import type { PassContext } from '../passes/pass.ts';
 import type { LinearLayer } from './linear-layer.ts';
 import { recognize } from './recognize.ts';
@@ -24,8 +24,7 @@ export function findOpenedLinears(
   model: Model = opened.model,
   context?: PassContext,
 ): readonly LinearLayer[] {
-  const isInner = (node: Node): boolean => bodyOf(opened, node) !== undefined;
-  return floatLayers(recognize(model, context, isInner).linears, context);
+  return floatLayers(recognize(model, context, opened).linears, context);
 }
 
 /** Returns the layers whose weights are floats; the others are declined. */

@@ -1,6 +1,7 @@
 import type { Model, Node } from '../ir/model.ts';
 import { type GraphView, isMoving, isOp, isTransparent, viewGraph } from '../passes/graph-view.ts';
-import type { PassContext } from '../passes/pass.ts';
+import { bodyOf, type OpenedModel } from '../passes/open-bodies.ts';
+import type { Declined, PassContext } from '../passes/pass.ts';
 import type { AttentionBlock, Block, FfnBlock } from './block.ts';
 import { type AttentionCore, collectAttention, findRotary } from './collect-attention.ts';
 import { collectLinears } from './collect-linears.ts';
@@ -19,7 +20,20 @@ export interface Recognition {
   readonly activations: readonly Activation[];
   /** Attention and feed-forward blocks in the order of the data. */
   readonly blocks: readonly Block[];
+  /** Products and softmax of every attention, also of those that are part of no block. */
+  readonly attentions: readonly AttentionCore[];
 }
+
+/** A recognition with what was declined on the way, which every caller is told. */
+interface Known {
+  readonly recognition: Recognition;
+  readonly declined: readonly Declined[];
+}
+
+/** Models do not change, so each is recognised once, or once for each way in which bodies lie in it. */
+const known = new WeakMap<Model, WeakMap<object, Known>>();
+/** Stands for "no bodies" in {@link known}. */
+const CLOSED = {};
 
 /** A block whose layers still have their roles in a table of their own. */
 interface Found {
@@ -39,20 +53,34 @@ interface Search {
 }
 
 /**
- * Returns the linear layers, norms, activations and transformer blocks of the main graph. What looks like one
- * but is not is reported to `context` with the reason. `isInner` names the nodes of an opened model that lie
- * in bodies.
+ * Returns the linear layers, norms, activations and transformer blocks of the main graph: the same object each
+ * time for the same model. What looks like one but is not is reported to `context` with the reason. `opened`
+ * says which nodes lie in bodies, when `model` is `opened.model` or what a pass made of it.
  */
-export function recognize(
-  model: Model,
-  context: PassContext = { decline: () => {} },
-  isInner: (node: Node) => boolean = () => false,
-): Recognition {
+export function recognize(model: Model, context?: PassContext, opened?: OpenedModel): Recognition {
+  const byBodies = known.get(model) ?? new WeakMap<object, Known>();
+  known.set(model, byBodies);
+  const key = opened === undefined || opened.bodies.length === 0 ? CLOSED : opened;
+  const found = byBodies.get(key) ?? recognizeOnce(model, opened);
+  byBodies.set(key, found);
+  for (const declined of found.declined) context?.decline(declined);
+  return found.recognition;
+}
+
+function recognizeOnce(model: Model, opened: OpenedModel | undefined): Known {
+  const declined: Declined[] = [];
+  const context: PassContext = { decline: (entry) => declined.push(entry) };
+  const isInner = (node: Node): boolean =>
+    opened !== undefined && bodyOf(opened, node) !== undefined;
+  return { recognition: search(model, context, isInner), declined };
+}
+
+function search(model: Model, context: PassContext, isInner: (node: Node) => boolean): Recognition {
   const view = viewGraph(model);
   const linears = collectLinears(view, context, isInner);
   const norms = collectNorms(view, context);
   const activations = collectActivations(view);
-  const search: Search = {
+  const around: Search = {
     view,
     index: indexLayers(linears),
     norms: indexNorms(view, norms),
@@ -65,14 +93,15 @@ export function recognize(
     found.push(match);
     for (const [layer, role] of match.roles) roles.set(layer, role);
   };
-  for (const core of collectAttention(view)) keep(attentionBlock(search, core));
+  const attentions = collectAttention(view);
+  for (const core of attentions) keep(attentionBlock(around, core));
   const byOutput = new Map(activations.map((activation) => [activation.output, activation]));
   for (const layer of linears) {
     if (roles.has(layer)) continue;
-    const match = matchFfn(view, search.index, byOutput, layer);
+    const match = matchFfn(view, around.index, byOutput, layer);
     if (match === undefined) continue;
     for (const [part, role] of ffnRoles(match)) roles.set(part, role);
-    keep(ffnBlock(search, match));
+    keep(ffnBlock(around, match));
   }
   found.sort((a, b) => a.end - b.end);
   const indices = layerIndices(view, found);
@@ -82,6 +111,7 @@ export function recognize(
     norms,
     activations,
     blocks: found.map((match) => finishBlock(match, indices.get(match) ?? 0, finished)),
+    attentions,
   };
 }
 

@@ -1,8 +1,9 @@
 import type { Model, Node } from '../../ir/model.ts';
 import { nodeLabel } from '../../ir/node-label.ts';
 import { type GraphView, isOp, viewGraph } from '../../passes/graph-view.ts';
-import type { PassContext } from '../../passes/pass.ts';
+import type { Declined, PassContext } from '../../passes/pass.ts';
 import type { Block, FfnBlock } from '../../structure/block.ts';
+import type { AttentionCore } from '../../structure/collect-attention.ts';
 import type { Norm } from '../../structure/find-norms.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
 import { recognize } from '../../structure/recognize.ts';
@@ -16,37 +17,55 @@ import { valueSite } from './value-site.ts';
 interface SiteSearch {
   readonly view: GraphView;
   readonly index: LayerIndex;
+  /** The attention of each block, by the node that blocks name. */
+  readonly cores: ReadonlyMap<Node, AttentionCore>;
 }
+
+/** Sites of a model, and the places that look like one and are none. */
+interface Known {
+  readonly sites: readonly SmoothingSite[];
+  readonly declined: readonly Declined[];
+}
+
+/** Models do not change, so their sites are found once. */
+const known = new WeakMap<Model, Known>();
 
 /**
  * Returns the activations of a model whose channels can be scaled by folding alone, in node order of
  * their first layer. A place that looks like one and is not goes to `context` with the node in
  * the way and the reason.
  */
-export function findSmoothingSites(
-  model: Model,
-  context: PassContext = { decline: () => {} },
-): readonly SmoothingSite[] {
-  const { linears, norms, blocks } = recognize(model);
+export function findSmoothingSites(model: Model, context?: PassContext): readonly SmoothingSite[] {
+  const found = known.get(model) ?? searchSites(model);
+  known.set(model, found);
+  for (const declined of found.declined) context?.decline(declined);
+  return found.sites;
+}
+
+function searchSites(model: Model): Known {
+  const { linears, norms, blocks, attentions } = recognize(model);
   const view = viewGraph(model);
-  const search: SiteSearch = { view, index: indexLayers(linears) };
+  const cores = new Map(attentions.map((core) => [core.node, core]));
+  const search: SiteSearch = { view, index: indexLayers(linears), cores };
   const found = [
     ...norms.map((norm) => normSite(search, norm)),
     ...blocks.map((block) => blockSite(search, block)),
   ];
   const sites: SmoothingSite[] = [];
+  const declined: Declined[] = [];
   for (const site of found) {
     if (site === undefined) continue;
-    if ('reason' in site) context.decline({ pass: 'smooth', ...site });
+    if ('reason' in site) declined.push({ pass: 'smooth', ...site });
     else sites.push(site);
   }
-  return sites.sort((a, b) => view.position(a.layers[0]!.node) - view.position(b.layers[0]!.node));
+  sites.sort((a, b) => view.position(a.layers[0]!.node) - view.position(b.layers[0]!.node));
+  return { sites, declined };
 }
 
 function blockSite(search: SiteSearch, block: Block): SmoothingSite | Obstacle | undefined {
   return block.kind === 'ffn'
     ? downSite(search, block)
-    : valueSite(search.view, search.index, block);
+    : valueSite(search.view, search.index, block, search.cores.get(block.core));
 }
 
 /** The layers that a norm feeds, and what else reads it. */

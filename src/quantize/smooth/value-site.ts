@@ -2,7 +2,7 @@ import type { Dim, Node } from '../../ir/model.ts';
 import { nodeLabel } from '../../ir/node-label.ts';
 import { type GraphView, isOp } from '../../passes/graph-view.ts';
 import type { AttentionBlock } from '../../structure/block.ts';
-import { type AttentionCore, collectAttention } from '../../structure/collect-attention.ts';
+import type { AttentionCore } from '../../structure/collect-attention.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
 import type { LayerIndex } from '../../structure/trace.ts';
 import { biasFold, whyNotFoldable } from './foldable.ts';
@@ -38,7 +38,7 @@ interface Step {
 }
 
 /**
- * Returns the input of an attention's output projection as a site: it is a mean of values, so the
+ * Returns the input of an attention's output projection as a site, `core` being the attention of the block: it is a mean of values, so the
  * scales go into the value projection. Channels are followed through every node between, which
  * shows which value channel each input channel is made of. Values that go to a KV cache are
  * declined: they are outputs of the model.
@@ -47,8 +47,8 @@ export function valueSite(
   view: GraphView,
   index: LayerIndex,
   block: AttentionBlock,
+  core: AttentionCore | undefined,
 ): SmoothingSite | Obstacle | undefined {
-  const core = collectAttention(view).find(({ node }) => node === block.core);
   const output = block.linears.find(({ role }) => role === 'attention-output');
   if (core === undefined || output === undefined) return undefined;
   if (core.form === 'packed') {

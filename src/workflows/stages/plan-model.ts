@@ -17,6 +17,7 @@ import {
   smoothedInputs,
   smoothRanges,
 } from '../../quantize/smooth/plan-smoothing.ts';
+import { surveyModel } from '../../quantize/survey-model.ts';
 import type { Recipe } from '../../recipe/recipe.ts';
 import { findOpenedLinears } from '../../structure/find-linears.ts';
 import { rangesOf } from './calibrate-model.ts';
@@ -82,9 +83,7 @@ function seenActivations({ tensors }: CalibrationFile): ReadonlyMap<string, Seen
  */
 function namedAsIn(source: Model, twin: Model, ranges: ActivationRanges): ActivationRanges {
   const layers = findOpenedLinears(openBodies(twin));
-  const inputs = new Map(
-    findOpenedLinears(openBodies(source)).map(({ name, input }) => [name, input]),
-  );
+  const inputs = new Map(surveyModel(source).layers.map(({ name, input }) => [name, input]));
   const named = new Map(ranges);
   for (const { input } of layers) named.delete(input);
   for (const { name, input } of layers) {
