@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { openModelOnDisk } from '../../src/artifact/model-on-disk.ts';
 import { findGroups } from '../../src/prune/find-groups.ts';
 import type { PruneGroup } from '../../src/prune/group.ts';
+import { AXIS_RULES } from '../../src/prune/rules/index.ts';
 import { root } from '../kit/paths.ts';
 
 /** kind, units, equal stretches, in how many layers */
@@ -25,6 +26,17 @@ function count(groups: readonly PruneGroup[]): readonly string[] {
   }
   return [...counts].map(([line, times]) => `${times} x ${line}`);
 }
+
+describe('AXIS_RULES', () => {
+  it('say of each operator once what it does to an axis', () => {
+    const operators = AXIS_RULES.flatMap(({ domains = [''], opTypes }) =>
+      domains.flatMap((domain) => opTypes.map((opType) => `${domain}:${opType}`)),
+    );
+    expect(operators.filter((operator, index) => operators.indexOf(operator) !== index)).toEqual(
+      [],
+    );
+  });
+});
 
 describe('findGroups', () => {
   it.each(Object.entries(EXPECTED))(

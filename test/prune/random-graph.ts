@@ -15,7 +15,7 @@ export interface RandomGraph {
 }
 
 /** Width of the residual stream. */
-export const WIDTH = 8;
+const WIDTH = 8;
 
 export function randomGraph(seed: number): RandomGraph {
   const random = dice(seed);
