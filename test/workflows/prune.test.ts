@@ -104,6 +104,8 @@ describe('prune', () => {
       0,
     );
     expect(plain.recovered).toEqual([]);
+    const { recovered: none } = await kl({ recover: 'none' });
+    expect(none).toEqual([]);
     expect(recovered.kl).toBeLessThan(0.5 * plain.kl);
   });
 

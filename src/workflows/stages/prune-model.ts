@@ -79,10 +79,8 @@ export async function pruneInto(
   try {
     const cuts = cutsOf(found, plan);
     const { model: whole, recovered } = await recover(
-      source.model,
-      cuts,
-      channels,
-      scratch,
+      recovers ? channels : undefined,
+      { model: source.model, cuts, scratch },
       reporter,
     );
     const pruned = applyPruning(whole, cuts);
@@ -188,12 +186,11 @@ function requireGroups(source: ModelOnDisk, found: PruneGroups, { targets }: Pru
 }
 
 async function recover(
-  model: Model,
-  cuts: readonly Cut[],
   channels: CollectedChannels | undefined,
-  scratch: string,
+  cut: { readonly model: Model; readonly cuts: readonly Cut[]; readonly scratch: string },
   reporter: Reporter,
 ): Promise<{ readonly model: Model; readonly recovered: readonly Recovered[] }> {
+  const { model, cuts, scratch } = cut;
   if (channels === undefined) return { model, recovered: [] };
   return recoverWeights({
     model,
