@@ -1,7 +1,7 @@
 import { capturedByNode, indexUses } from '../ir/index-uses.ts';
 import type { Graph, Node } from '../ir/model.ts';
 import { constantNodes } from '../passes/constant-nodes.ts';
-import { isNarrowFloat } from '../passes/widen-type.ts';
+import { bytesInFloat32 } from '../passes/widen-type.ts';
 
 /** Which part of a cut model computes what. */
 export interface PartAssignment {
@@ -103,8 +103,7 @@ function constantBytes(
   return names.map((read) =>
     [...read].reduce((sum, name) => {
       const tensor = graph.initializers.get(name);
-      if (tensor === undefined) return sum;
-      return sum + tensor.source.byteLength * (isNarrowFloat(tensor.dataType) ? 2 : 1);
+      return tensor === undefined ? sum : sum + bytesInFloat32(tensor);
     }, 0),
   );
 }

@@ -1,10 +1,11 @@
+import { initializerBytes } from '../ir/constants.ts';
 import type { Model } from '../ir/model.ts';
-import { isNarrowFloat } from '../passes/widen-type.ts';
+import { bytesInFloat32 } from '../passes/widen-type.ts';
 
 /** Models with more bytes of constants than this (as float32) are run block by block. */
-const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
+export const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
 /** Constants (as float32) of one part, unless a single block has more. */
-const PART_BYTES = 256 * 2 ** 20;
+export const PART_BYTES = 256 * 2 ** 20;
 /** Values between parts held in memory; more go to disk, so that samples do not show in memory. */
 const SPOOL_BYTES = 16 * 2 ** 20;
 
@@ -25,9 +26,6 @@ export function partLimits(
   const limits = { partBytes: PART_BYTES, spoolBytes: SPOOL_BYTES };
   if (typeof byBlock === 'object') return byBlock;
   if (byBlock !== undefined) return byBlock ? limits : undefined;
-  let bytes = 0;
-  for (const { dataType, source } of model.graph.initializers.values()) {
-    bytes += source.byteLength * (isNarrowFloat(dataType) ? 2 : 1);
-  }
+  const bytes = initializerBytes(model.graph, bytesInFloat32);
   return bytes > WHOLE_MODEL_BYTES ? limits : undefined;
 }

@@ -1,9 +1,15 @@
 import type { DataType } from '../ir/data-type.ts';
 import type { Graph, ValueInfo, ValueType } from '../ir/model.ts';
+import type { Tensor } from '../ir/tensor.ts';
 
 /** Says whether values are real numbers of 16 bits: every one of them is a float32, too. */
 export function isNarrowFloat(dataType: DataType | undefined): boolean {
   return dataType === 'float16' || dataType === 'bfloat16';
+}
+
+/** Returns the bytes that a constant takes when 16-bit floats are float32. */
+export function bytesInFloat32({ dataType, source }: Tensor): number {
+  return source.byteLength * (isNarrowFloat(dataType) ? 2 : 1);
 }
 
 /** Returns the type with float16 and bfloat16 replaced by float32; the same object when there is none. */

@@ -1,4 +1,4 @@
-import { tensorAttribute } from '../ir/attributes.ts';
+import { constantsOf } from '../ir/constants.ts';
 import { isFloatDataType } from '../ir/data-type.ts';
 import { indexUses, type UseIndex } from '../ir/index-uses.ts';
 import type { Model } from '../ir/model.ts';
@@ -21,14 +21,9 @@ const NAMED = 8;
 
 /** Returns the constants of the main graph, initializers and Constant nodes, each source once. */
 export function mainConstants({ graph }: Model): ReadonlyMap<string, Tensor> {
-  const found = new Map<string, Tensor>(graph.initializers);
-  for (const node of graph.nodes) {
-    const value = node.opType === 'Constant' ? tensorAttribute(node, 'value') : undefined;
-    if (value !== undefined) found.set(node.outputs[0] ?? '', value);
-  }
   const keys = new Set<string>();
   return new Map(
-    [...found].filter(([, { source }]) => {
+    [...constantsOf(graph)].filter(([, { source }]) => {
       if (source.key === undefined) return true;
       const isNew = !keys.has(source.key);
       keys.add(source.key);

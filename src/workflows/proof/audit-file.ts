@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { cutModel } from '../../calibrate/cut-model.ts';
+import { PART_BYTES, WHOLE_MODEL_BYTES } from '../../calibrate/part-limits.ts';
+import { initializerBytes } from '../../ir/constants.ts';
 import type { Model, Node } from '../../ir/model.ts';
 import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { onnxruntimeRunner } from '../../runners/onnxruntime/onnxruntime-runner.ts';
@@ -9,11 +11,6 @@ import { removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import { auditFusion, type FusionAudit } from '../../targets/onnx/audit-fusion.ts';
 import { type Lowering, ONNXRUNTIME_LOWERING } from '../../targets/onnx/lowering.ts';
 
-/** Models with more bytes of constants are audited in parts: onnxruntime repacks weights when it loads. */
-const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
-/** Constants of one part, unless a single block has more. */
-const PART_BYTES = 256 * 2 ** 20;
-
 /** A fusion audit, and how the model was loaded for it. */
 export interface FileAudit extends FusionAudit {
   /** 1 when the model was loaded whole; else it was loaded in so many parts, one after the other. */
@@ -22,7 +19,8 @@ export interface FileAudit extends FusionAudit {
 
 /**
  * Loads a written model in onnxruntime on the CPU and says which planned layers it runs as integers.
- * A large model is cut at its residual stream, so that memory does not grow with it.
+ * A large model is cut at its residual stream, so that memory does not grow with it: onnxruntime repacks weights
+ * when it loads.
  */
 export async function auditFile(
   path: string,
@@ -32,7 +30,7 @@ export async function auditFile(
 ): Promise<FileAudit> {
   const written = await openModel(path);
   const parts =
-    constantBytes(written) <= wholeModelBytes
+    initializerBytes(written.graph) <= wholeModelBytes
       ? undefined
       : cutModel(
           written,
@@ -46,12 +44,6 @@ export async function auditFile(
   for (const { model } of parts) nodes.push(...(await optimizedPart(model)));
   const all = { ...written, graph: { ...written.graph, nodes } };
   return { ...auditFusion(all, plan, lowering), parts: parts.length };
-}
-
-function constantBytes({ graph }: Model): number {
-  let bytes = 0;
-  for (const { source } of graph.initializers.values()) bytes += source.byteLength;
-  return bytes;
 }
 
 /** The nodes of a part as onnxruntime runs them. */

@@ -1,5 +1,6 @@
 import { basename, join } from 'node:path';
 import { AutoglmError, UnavailableError, UnsupportedError } from '../../errors.ts';
+import { initializerBytes } from '../../ir/constants.ts';
 import type { Model } from '../../ir/model.ts';
 import { onnxruntimeRunner } from '../../runners/onnxruntime/onnxruntime-runner.ts';
 import { openModel, saveModel } from '../../storage/model-file.ts';
@@ -20,15 +21,9 @@ export async function requireLoadable(
   inMemoryBytes: number = IN_MEMORY_BYTES,
 ): Promise<void> {
   const written = await openModel(path);
-  const isMapped = written.storage.external || constantBytes(written) <= inMemoryBytes;
+  const isMapped = written.storage.external || initializerBytes(written.graph) <= inMemoryBytes;
   if (isMapped) await load(path, path);
   else await loadByReference(written, path);
-}
-
-function constantBytes({ graph }: Model): number {
-  let bytes = 0;
-  for (const { source } of graph.initializers.values()) bytes += source.byteLength;
-  return bytes;
 }
 
 async function loadByReference(written: Model, path: string): Promise<void> {

@@ -1,19 +1,16 @@
 import { join } from 'node:path';
 import { cutModel, type ModelPart } from '../../calibrate/cut-model.ts';
+import { PART_BYTES, WHOLE_MODEL_BYTES } from '../../calibrate/part-limits.ts';
 import { tapValues } from '../../calibrate/tap-values.ts';
+import { initializerBytes } from '../../ir/constants.ts';
 import type { Model } from '../../ir/model.ts';
-import { isNarrowFloat } from '../../passes/widen-type.ts';
+import { bytesInFloat32 } from '../../passes/widen-type.ts';
 import { onnxruntimeRunner } from '../../runners/onnxruntime/onnxruntime-runner.ts';
 import type { LoadOptions } from '../../runners/runner.ts';
 import { saveModel } from '../../storage/model-file.ts';
 import { makeScratchFolder } from '../../storage/scratch-folder.ts';
 import { removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import type { Feeds, TensorValue } from '../../values/tensor-value.ts';
-
-/** Models with more bytes of constants (as float32) are run block by block. */
-const WHOLE_MODEL_BYTES = 512 * 2 ** 20;
-/** Constants of one part, unless a single block has more. */
-const PART_BYTES = 256 * 2 ** 20;
 
 /** How {@link runTapped} runs a model. */
 export interface TapOptions {
@@ -50,7 +47,7 @@ export async function* runByPart(
   options: TapOptions = {},
 ): AsyncGenerator<Feeds> {
   const { wholeModelBytes = WHOLE_MODEL_BYTES, like, optimization = 'disabled' } = options;
-  const isLarge = constantBytes(model) > wholeModelBytes;
+  const isLarge = initializerBytes(model.graph, bytesInFloat32) > wholeModelBytes;
   const partBytes = Math.min(PART_BYTES, wholeModelBytes);
   const parts = isLarge ? cutModel(model, names, partBytes, like) : undefined;
   const known = new Map(feeds);
@@ -59,14 +56,6 @@ export async function* runByPart(
     for (const name of part.boundary) known.set(name, values.get(name)!);
     yield new Map(part.outputs.map((name) => [name, values.get(name)!]));
   }
-}
-
-function constantBytes({ graph }: Model): number {
-  let bytes = 0;
-  for (const { dataType, source } of graph.initializers.values()) {
-    bytes += source.byteLength * (isNarrowFloat(dataType) ? 2 : 1);
-  }
-  return bytes;
 }
 
 function wholePart(model: Model, names: readonly string[], feeds: Feeds): ModelPart {

@@ -1,4 +1,5 @@
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
+import { initializerBytes } from '../../ir/constants.ts';
 import type { Model } from '../../ir/model.ts';
 import { formatBytes } from '../../report/format.ts';
 import { describeForms, findQuantized } from '../../structure/find-quantized.ts';
@@ -34,6 +35,7 @@ function totalBytes({ files }: ModelOnDisk): number {
 
 /** Bytes of the float32 constants of the main graph. */
 function floatBytes({ graph }: Model): number {
-  const floats = [...graph.initializers.values()].filter(({ dataType }) => dataType === 'float32');
-  return floats.reduce((total, { source }) => total + source.byteLength, 0);
+  return initializerBytes(graph, ({ dataType, source }) =>
+    dataType === 'float32' ? source.byteLength : 0,
+  );
 }
