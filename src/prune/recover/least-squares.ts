@@ -65,44 +65,51 @@ export function outputError(
   rows: ChannelRows,
   standIn: Float32Array | undefined,
 ): number {
-  const { kept, removed } = split;
-  const count = removed.length;
+  const { removed } = split;
   const left = Float64Array.from(pick(split, removed, removed));
-  if (standIn !== undefined) {
-    const cross = pick(split, removed, kept);
-    const moved = timesGram(split, standIn);
-    for (let a = 0; a < count; a++) {
-      for (let b = 0; b < count; b++) {
-        let [single, other, double] = [0, 0, 0];
-        for (let index = 0; index < kept.length; index++) {
-          const [x, y] = [standIn[a * kept.length + index]!, standIn[b * kept.length + index]!];
-          single += x * cross[b * kept.length + index]!;
-          other += y * cross[a * kept.length + index]!;
-          double += moved[a * kept.length + index]! * y;
-        }
-        left[a * count + b]! += double - single - other;
+  if (standIn !== undefined) subtractExplained(split, standIn, left);
+  return traceWith(left, rows, removed);
+}
+
+/** `E -= B G_SP + G_PS B' - B G_SS B'`, the upper triangle alone: E is symmetric. */
+function subtractExplained(split: ChannelSplit, standIn: Float32Array, left: Float64Array): void {
+  const { kept, removed } = split;
+  const [count, size] = [removed.length, kept.length];
+  const cross = pick(split, removed, kept);
+  const moved = timesGram(split, standIn);
+  for (let index = 0; index < moved.length; index++) moved[index]! -= cross[index]!;
+  for (let a = 0; a < count; a++) {
+    const own = a * size;
+    for (let b = a; b < count; b++) {
+      const other = b * size;
+      let change = 0;
+      for (let index = 0; index < size; index++) {
+        change += moved[own + index]! * standIn[other + index]!;
+        change -= standIn[own + index]! * cross[other + index]!;
       }
+      left[a * count + b]! += change;
     }
   }
-  return traceWith(left, rows, removed);
 }
 
 /** `B * G_SS` */
 function timesGram(split: ChannelSplit, standIn: Float32Array): Float64Array {
-  const { gram, width, kept, removed } = split;
+  const { kept, removed } = split;
   const size = kept.length;
+  const own = pick(split, kept, kept);
   const result = new Float64Array(removed.length * size);
   for (let row = 0; row < removed.length; row++) {
     const sum = result.subarray(row * size, (row + 1) * size);
     for (let a = 0; a < size; a++) {
       const scale = standIn[row * size + a]!;
-      const start = kept[a]! * width;
-      for (let b = 0; b < size; b++) sum[b]! += scale * gram[start + kept[b]!]!;
+      const start = a * size;
+      for (let b = 0; b < size; b++) sum[b]! += scale * own[start + b]!;
     }
   }
   return result;
 }
 
+/** `trace(W' E W)` from the upper triangle of E. */
 function traceWith(
   left: Float64Array,
   { values, length }: ChannelRows,
@@ -111,13 +118,14 @@ function traceWith(
   const count = removed.length;
   let trace = 0;
   for (let a = 0; a < count; a++) {
-    for (let b = 0; b < count; b++) {
-      const [first, second] = [removed[a]! * length, removed[b]! * length];
+    const first = removed[a]! * length;
+    for (let b = a; b < count; b++) {
+      const second = removed[b]! * length;
       let dot = 0;
       for (let column = 0; column < length; column++) {
         dot += values[first + column]! * values[second + column]!;
       }
-      trace += dot * left[a * count + b]!;
+      trace += (a === b ? 1 : 2) * dot * left[a * count + b]!;
     }
   }
   return trace;
