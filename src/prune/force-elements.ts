@@ -21,7 +21,7 @@ export interface Forcing {
 /**
  * Returns a value that holds `wanted` where a shape vector would hold other numbers: constants in it are replaced by
  * new ones for this reader alone, because exporters share equal constants between head counts and other things.
- * What is computed from the shape of a value that shrinks follows it and stays. The same value back where it holds
+ * What is computed from the shape of a value follows that value and stays. The same value back where it holds
  * them already, or cannot be made to.
  */
 export function forceElements(forcing: Forcing, value: string, wanted: readonly Dim[]): string {
@@ -29,12 +29,20 @@ export function forceElements(forcing: Forcing, value: string, wanted: readonly 
   const now = after(value);
   if (now.elements?.every((element, index) => element === wanted[index]) ?? false) return value;
   const node = view.producer(value);
-  const isStored = view.graph.initializers.has(value) || node?.opType === 'Constant';
-  const inputs = node === undefined || isStored ? [] : forceInputs(forcing, node, wanted);
-  if (node !== undefined && inputs.some((name, index) => name !== node.inputs[index])) {
+  if (view.graph.initializers.has(value) || node?.opType === 'Constant') {
+    return forceConstant(forcing, value, wanted);
+  }
+  if (node === undefined) return value;
+  const inputs = forceInputs(forcing, node, wanted);
+  if (inputs.some((name, index) => name !== node.inputs[index])) {
     return copyNode(forcing, node, inputs);
   }
-  // A size that exporters read off another value, which happened to be as wide, is stated instead.
+  // The width of another value that happened to be the same (`x.reshape(B, N, C)` in vision transformers).
+  const isKnown = numbersOf(view.facts(value)) !== undefined;
+  return isKnown ? forceConstant(forcing, value, wanted) : value;
+}
+
+function forceConstant({ view, rewrite }: Forcing, value: string, wanted: readonly Dim[]): string {
   const numbers = numbersOf({ elements: wanted });
   const { dataType = 'int64', shape = [] } = view.facts(value);
   const tensor = numbers && tensorOfElements(value, dataType, shape.map(Number), numbers);
