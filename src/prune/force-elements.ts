@@ -25,23 +25,30 @@ export interface Forcing {
  * them already, or cannot be made to.
  */
 export function forceElements(forcing: Forcing, value: string, wanted: readonly Dim[]): string {
-  const { view, rewrite, after } = forcing;
+  const { view, after } = forcing;
   const now = after(value);
   if (now.elements?.every((element, index) => element === wanted[index]) ?? false) return value;
   const node = view.producer(value);
   if (view.graph.initializers.has(value) || node?.opType === 'Constant') {
-    const numbers = numbersOf({ elements: wanted });
-    const { dataType = 'int64', shape = [] } = view.facts(value);
-    const tensor = numbers && tensorOfElements(value, dataType, shape.map(Number), numbers);
-    if (tensor === undefined) return value;
-    rewrite.perhapsUnused.add(value);
-    return addConstant(rewrite, tensor);
+    return forceConstant(forcing, value, wanted);
   }
   if (node === undefined) return value;
   const inputs = forceInputs(forcing, node, wanted);
-  return inputs.every((name, index) => name === node.inputs[index])
-    ? value
-    : copyNode(forcing, node, inputs);
+  if (inputs.some((name, index) => name !== node.inputs[index])) {
+    return copyNode(forcing, node, inputs);
+  }
+  // The width of another value that happened to be the same (`x.reshape(B, N, C)` in vision transformers).
+  const isKnown = numbersOf(view.facts(value)) !== undefined;
+  return isKnown ? forceConstant(forcing, value, wanted) : value;
+}
+
+function forceConstant({ view, rewrite }: Forcing, value: string, wanted: readonly Dim[]): string {
+  const numbers = numbersOf({ elements: wanted });
+  const { dataType = 'int64', shape = [] } = view.facts(value);
+  const tensor = numbers && tensorOfElements(value, dataType, shape.map(Number), numbers);
+  if (tensor === undefined) return value;
+  rewrite.perhapsUnused.add(value);
+  return addConstant(rewrite, tensor);
 }
 
 function forceInputs(forcing: Forcing, node: Node, wanted: readonly Dim[]): readonly string[] {
