@@ -60,7 +60,11 @@ function cutConstants(
     if (constant === undefined || constant.path.length > 0 || axes.size === 0) return;
     const isShared = kept.of(value) === axes;
     if (isShared && view.graph.initializers.has(value)) return;
-    const only = view.uses(value).length === 1 && view.graph.initializers.has(value);
+    const only =
+      view.uses(value).length === 1 &&
+      view.graph.initializers.has(value) &&
+      !view.isOutput(value) &&
+      !view.graph.inputs.some(({ name }) => name === value);
     const tensor = pickKept({ ...constant.tensor, name: value }, axes);
     inputs ??= [...resized.inputs];
     if (only) rewrite.added.set(value, tensor);

@@ -107,7 +107,10 @@ function atInterface(search: Search, at: PlacedUnits, mayResize: MayResize): Obs
   const { view } = search.context;
   const isInput = view.graph.inputs.some(({ name }) => name === at.value);
   if (!isInput && !view.isOutput(at.value)) return undefined;
-  if (search.context.isStored(at.value) || mayResize(at.value, at.axis)) return undefined;
+  // A copy for its reader leaves what the model gives out as it is.
+  const isOwn =
+    search.context.isStored(at.value) && (at.reader !== undefined || !view.isOutput(at.value));
+  if (isOwn || mayResize(at.value, at.axis)) return undefined;
   return { node: at.value, reason: `it is an ${isInput ? 'input' : 'output'} of the model` };
 }
 

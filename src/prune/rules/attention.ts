@@ -185,7 +185,16 @@ function multiHeadPlaces(node: Node, context: RuleContext): HeadPlaces | string 
   }
   const outputWidth = widthOf(context, outputAt(0), heads);
   if (outputWidth === undefined) return 'the width of a head is unknown';
-  if ((node.inputs[3] ?? '') !== '') return 'query, key and value share one bias input';
+  if ((node.inputs[3] ?? '') !== '') {
+    const widths = [0, 1, 2].map((index) => places.find((place) => isSame(place, inputAt(index))));
+    if (!widths.every((place) => place?.axis === 2 && place.width > 1))
+      return 'query, key and value share one bias input';
+    let first = 0;
+    for (const place of widths) {
+      places.push(headAxis(inputAt(3), 0, place!.width, first));
+      first += heads * place!.width;
+    }
+  }
   const caches = [inputAt(6), inputAt(7), outputAt(1), outputAt(2)].map((operand) =>
     headAxis(operand, 1),
   );

@@ -75,8 +75,10 @@ const reduce: AxisRule = {
   follow(node, at, context) {
     if (at.side === 'input' && at.index > 0) return 'the channels steer what is reduced';
     const rank = rankOf(context);
-    const listed = intsAttribute(node, 'axes') ?? context.numbers(1);
-    if (listed === undefined && (node.inputs[1] ?? '') !== '')
+    const given = intsAttribute(node, 'axes') ?? context.numbers(1);
+    // An empty list is none: all axes are reduced.
+    const listed = given?.length === 0 ? undefined : given;
+    if (given === undefined && (node.inputs[1] ?? '') !== '')
       return 'which axes it reduces is unknown';
     const reduced = new Set(listed?.map((axis) => positiveAxis(axis, rank)) ?? Array(rank).keys());
     const keeps = intAttribute(node, 'keepdims', 1) === 1;
@@ -151,6 +153,7 @@ const pool: AxisRule = {
     'GlobalLpPool',
   ],
   follow(node, at) {
+    if ((node.outputs[1] ?? '') !== '') return 'it gives out places, which count the channels';
     if (at.axis > 1) return `${node.opType} slides over the axis`;
     return {
       axes: [DATA, OUTPUT].map((operand) => ({ ...operand, axis: at.axis, units: at.units })),

@@ -138,7 +138,8 @@ const conv: AxisRule = {
       ...((node.inputs[2] ?? '') === '' ? [] : [{ ...inputAt(2), axis: 0, units: at.units }]),
     ];
     const isWeight = at.side === 'input' && at.index === 1;
-    if (at.axis > 1 || (at.axis === 0 && at.side === 'input' && at.index === 0)) {
+    const onData = at.side === 'output' || at.index === 0;
+    if (at.axis > 1 || (at.axis === 0 && onData)) {
       return 'an axis that a filter slides over';
     }
     const onInput = at.side === 'input' && at.index === 0;

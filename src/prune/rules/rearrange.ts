@@ -185,7 +185,8 @@ function sliceRange(
   const axes = listed?.map((entry) => positiveAxis(entry, shape.length));
   const entry = axes === undefined ? axis : axes.indexOf(axis);
   const size = shape[axis];
-  if (entry < 0) return undefined;
+  // Without axes the first ones are cut, as many as there are starts.
+  if (entry < 0 || (starts !== undefined && entry >= starts.length)) return undefined;
   if (starts === undefined || ends === undefined || typeof size !== 'number')
     return 'it cuts the channels at a place that only a run tells';
   if ((node.inputs[4] ?? '') !== '' && steps?.[entry] !== 1) return 'it takes every other channel';
