@@ -25,7 +25,7 @@ export interface Forcing {
  * them already, or cannot be made to.
  */
 export function forceElements(forcing: Forcing, value: string, wanted: readonly Dim[]): string {
-  const { view, rewrite, after } = forcing;
+  const { view, after } = forcing;
   const now = after(value);
   if (now.elements?.every((element, index) => element === wanted[index]) ?? false) return value;
   const node = view.producer(value);
