@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { applyPruning } from '../../src/prune/apply-pruning.ts';
 import { chooseUnits, sharesOfTotal } from '../../src/prune/choose-units.ts';
+import { findGroups } from '../../src/prune/find-groups.ts';
 import { planPruning } from '../../src/prune/plan-pruning.ts';
 import { PRUNE_SCHEMA, type PruneSettings } from '../../src/prune/prune-settings.ts';
-import { parsePruning, serializePruning } from '../../src/prune/pruning-file.ts';
+import { cutsOf, parsePruning, serializePruning } from '../../src/prune/pruning-file.ts';
+import { floats, model, node, noise, value } from '../kit/models.ts';
 import { fixture } from '../kit/run-model.ts';
 
 function settings(given: Partial<PruneSettings>): PruneSettings {
@@ -91,6 +94,27 @@ describe('planPruning', () => {
     expect(new Set(local)).toEqual(new Set([38]));
     expect(sum(global)).toBe(sum(local));
     expect(new Set(global).size).toBeGreaterThan(1);
+  });
+
+  it('of a model that was pruned counts what is left, as torch does: of 10 a fifth and a fifth is 6', async () => {
+    let network = model({
+      nodes: [
+        node('MatMul', ['x', 'w1'], 'hidden'),
+        node('Relu', ['hidden'], 'active'),
+        node('MatMul', ['active', 'w2'], 'y'),
+      ],
+      initializers: [floats('w1', [3, 10], noise(1, 30)), floats('w2', [10, 3], noise(2, 30))],
+      inputs: [value('x', 'float32', ['n', 3])],
+      outputs: [value('y', 'float32', ['n', 3])],
+    });
+    const widthsLeft: number[] = [];
+    for (let turn = 0; turn < 2; turn++) {
+      const given = settings({ amount: 0.2, exact: true });
+      const plan = await planPruning({ model: network, settings: given, importance: 'l1' });
+      network = applyPruning(network, cutsOf(findGroups(network), plan));
+      widthsLeft.push(network.graph.initializers.get('w2')!.dims[0]!);
+    }
+    expect(widthsLeft).toEqual([8, 6]);
   });
 
   it('survives its file, whose bytes are the same each time', async () => {
