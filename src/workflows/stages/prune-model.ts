@@ -169,6 +169,7 @@ async function planWith(
     settings,
     importance,
     moments: importance === 'wanda' ? channels?.squares : channels?.moments,
+    multiply: channels?.multiply,
     onGroup: (done, total) => reporter.progress({ task: 'rank', done, total, unit: 'layers' }),
   });
   return { found, plan, channels };
@@ -196,6 +197,7 @@ async function recover(
     model,
     cuts,
     moments: channels.halves,
+    multiply: channels.multiply,
     store: storeOnDisk(scratch),
     onWeight: (done, total) => reporter.progress({ task: 'recover', done, total, unit: 'layers' }),
   });
