@@ -1,6 +1,8 @@
 import type { Model } from '../ir/model.ts';
+import { elementCount } from '../ir/tensor.ts';
 import { type MatrixProduct, multiplyHere } from '../numerics/matrix.ts';
 import type { GraphView } from '../passes/graph-view.ts';
+import { allocateUnits } from './allocate.ts';
 import { chooseUnits, sharesOfTotal } from './choose-units.ts';
 import { alignedKeep, automaticAlignment, countToPrune } from './count-units.ts';
 import { findGroups } from './find-groups.ts';
@@ -32,9 +34,11 @@ export interface PlanInput {
 }
 
 /** A group with the score of each of its units. */
-interface Scored {
+export interface Scored {
   readonly group: PruneGroup;
   readonly scores: Float64Array;
+  /** Elements of the matrices and filters that go with each unit. */
+  readonly parametersPerUnit: number;
   readonly importance: string;
   readonly reason?: string;
 }
@@ -44,6 +48,8 @@ export interface ScoredGroups {
   readonly importance: string;
   readonly scored: readonly Scored[];
   readonly declined: PruneGroups['declined'];
+  /** What a unit of error of each group's output costs the model; every layer loses the same share when absent. */
+  readonly sensitivities?: readonly (number | undefined)[];
 }
 
 /**
@@ -70,11 +76,15 @@ export async function scoreGroups(input: PlanInput): Promise<ScoredGroups> {
 
 /** Returns the plan of a share, by default that of the settings. */
 export function planFromScores(
-  { importance, scored, declined }: ScoredGroups,
+  { importance, scored, declined, sensitivities }: ScoredGroups,
   settings: PruneSettings,
   amount: number = amountOf(settings),
 ): PruningPlan {
-  const counts = countsOf(scored, settings, amount);
+  const uniform = countsOf(scored, settings, amount);
+  const counts =
+    sensitivities === undefined
+      ? uniform
+      : allocatedCounts(scored, sensitivities, uniform, settings);
   return {
     amount,
     importance,
@@ -117,16 +127,25 @@ async function scoreGroup(view: GraphView, group: PruneGroup, input: PlanInput):
   };
   const wanted: Importance = importanceOf(input.importance);
   const scores = await wanted.score(scoredGroup);
-  if (typeof scores !== 'string') return { group, scores, importance: wanted.name };
+  const parametersPerUnit = parametersOf(scoredGroup);
+  if (typeof scores !== 'string') {
+    return { group, scores, parametersPerUnit, importance: wanted.name };
+  }
   const fallback = importanceOf('l1');
   const others = await fallback.score(scoredGroup);
   if (typeof others === 'string') throw new Error(`${group.name}: ${others}`);
   return {
     group,
     scores: others,
+    parametersPerUnit,
     importance: fallback.name,
     reason: `ranked by l1, because ${scores}`,
   };
+}
+
+function parametersOf({ group, weights }: ScoredGroup): number {
+  const elements = weights.reduce((sum, { tensor }) => sum + elementCount(tensor.dims), 0);
+  return elements / group.unitCount;
 }
 
 interface Count {
@@ -147,20 +166,56 @@ function countsOf(
   }));
 }
 
+/**
+ * The same parameters as every layer's share, taken from the groups whose sensitivity is known where they cost least; never more
+ * than half of one.
+ */
+function allocatedCounts(
+  scored: readonly Scored[],
+  sensitivities: readonly (number | undefined)[],
+  uniform: readonly Count[],
+  settings: PruneSettings,
+): readonly Count[] {
+  const members = [...scored.entries()].flatMap(([index, { group, scores, parametersPerUnit }]) => {
+    const sensitivity = sensitivities[index];
+    const step = settings.exact ? 1 : alignmentOf(group, settings);
+    const most = sizeOf(group) >> 1;
+    return sensitivity === undefined
+      ? []
+      : [{ index, scores, sensitivity, step, most, parametersPerUnit }];
+  });
+  const total = members.reduce(
+    (sum, { index, parametersPerUnit }) => sum + uniform[index]!.perBlock * parametersPerUnit,
+    0,
+  );
+  const counts = [...uniform];
+  allocateUnits(members, total).forEach((count, member) => {
+    const { index } = members[member]!;
+    const perBlock = alignedCount(scored[index]!.group, count, settings);
+    counts[index] = { ...counts[index]!, perBlock };
+  });
+  return counts;
+}
+
 /** How many units of each stretch go when so many are asked for. */
 function alignedCount(group: PruneGroup, asked: number, settings: PruneSettings): number {
   const size = sizeOf(group);
   const wanted = Math.min(asked, size - 1);
   if (group.kind === 'heads' || settings.exact) return wanted;
-  const align = settings.align === 'auto' ? automaticAlignment(size) : settings.align;
-  return size - alignedKeep(size, wanted, Math.min(align, size));
+  return size - alignedKeep(size, wanted, alignmentOf(group, settings));
+}
+
+function alignmentOf(group: PruneGroup, { align }: PruneSettings): number {
+  const size = sizeOf(group);
+  return Math.min(align === 'auto' ? automaticAlignment(size) : align, size);
 }
 
 /** A layer that shares with others may lose more than its own share. */
 function mostPerBlock(group: PruneGroup, settings: PruneSettings): number {
   const size = sizeOf(group);
   const own = alignedCount(group, countToPrune(amountOf(settings), size), settings);
-  return settings.scope === 'global' ? Math.max(own, size >> 1) : own;
+  const isShared = settings.scope === 'global' || settings.allocate === 'search';
+  return isShared ? Math.max(own, size >> 1) : own;
 }
 
 /** Groups of one kind share what all of them together are asked for; heads stay as they are, a few by nature. */

@@ -52,6 +52,10 @@ export const PRUNE_SCHEMA = z.strictObject({
     .enum(['local', 'global'])
     .default('local')
     .describe('Rank in each layer by itself, or among all layers.'),
+  allocate: z
+    .enum(['uniform', 'search'])
+    .default('uniform')
+    .describe('The same share of every layer, or more where less KL is measured.'),
   layers: z
     .string()
     .regex(/^\d+(-\d+)?$/, { error: 'is no range of layers such as 4-29.' })

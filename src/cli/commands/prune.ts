@@ -28,6 +28,7 @@ interface PruneOptions extends WriteOptions, DataOptions {
   readonly align?: 'auto' | number;
   readonly exact?: true;
   readonly scope?: 'local' | 'global';
+  readonly allocate?: 'uniform' | 'search';
   readonly layers?: string;
   readonly protectFirst?: number;
   readonly protectLast?: number;
@@ -66,6 +67,12 @@ export function registerPrune(program: Command): void {
         'local',
         'global',
       ]),
+    )
+    .addOption(
+      new Option(
+        '--allocate <how>',
+        'the same share of every layer, or more where less KL is measured',
+      ).choices(['uniform', 'search']),
     )
     .option('--layers <range>', 'layers that may lose channels, such as 4-29')
     .option('--protect-first <count>', 'layers at the start that lose nothing', parseCount)

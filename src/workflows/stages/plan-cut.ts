@@ -21,6 +21,8 @@ import { budgetOf } from '../../quantize/search/budget-options.ts';
 import type { Reporter } from '../progress.ts';
 import type { DataChoice } from '../project/open-data.ts';
 import { requireSound } from '../proof/require-sound.ts';
+import { measureSensitivities } from '../search/measure-sensitivities.ts';
+import type { PrunedBenchRequest } from '../search/pruned-bench.ts';
 import { searchAmount } from '../search/search-amount.ts';
 import { type CollectedChannels, collectChannels } from './channel-moments.ts';
 import { storeOnDisk } from './store-on-disk.ts';
@@ -80,23 +82,24 @@ export async function planCut(
       multiply: channels?.multiply,
       onGroup: (done, total) => reporter.progress({ task: 'rank', done, total, unit: 'layers' }),
     });
-    const budget = budgetOf(settings);
-    if (choice === undefined || budget === undefined || !findsAmount(settings)) {
-      return { found, plan: planFromScores(scored, settings), channels };
-    }
+    if (choice === undefined) return { found, plan: planFromScores(scored, settings), channels };
     const { cacheFolder } = request;
-    const plan = await searchAmount(
-      {
-        ...{ source, settings, scored, budget, choice, cacheFolder },
-        prunedBy: async (tried) => {
-          const cuts = cutsOf(found, tried);
-          const cut = { model: source.model, cuts, scratch };
-          const { model } = await recoverCut(recovers ? channels : undefined, cut, reporter);
-          return applyPruning(model, cuts);
-        },
+    const bench: PrunedBenchRequest = {
+      ...{ source, settings, scored, choice, cacheFolder },
+      prunedBy: async (tried) => {
+        const cuts = cutsOf(found, tried);
+        const cut = { model: source.model, cuts, scratch };
+        const { model } = await recoverCut(recovers ? channels : undefined, cut, reporter);
+        return applyPruning(model, cuts);
       },
-      reporter,
-    );
+    };
+    const judged =
+      settings.allocate === 'search' ? await measureSensitivities(bench, reporter) : scored;
+    const budget = budgetOf(settings);
+    const plan =
+      budget !== undefined && findsAmount(settings)
+        ? await searchAmount({ ...bench, scored: judged }, budget, reporter)
+        : planFromScores(judged, settings);
     return { found, plan, channels };
   } catch (error) {
     await channels?.close();
@@ -104,13 +107,20 @@ export async function planCut(
   }
 }
 
-/** A limit holds or does not on held-out data alone. */
+/** What a limit holds and what a layer costs is measured on data alone. */
 function requireData({ settings, choice }: PruneRequest): void {
+  if (choice !== undefined) return;
   const budget = budgetOf(settings);
-  if (budget === undefined || choice !== undefined) return;
-  throw new UsageError(
-    `prune: a limit is measured on data, and there are none (got ${describeBudget(budget)}). Give --data <folder>.`,
-  );
+  if (budget !== undefined) {
+    throw new UsageError(
+      `prune: a limit is measured on data, and there are none (got ${describeBudget(budget)}). Give --data <folder>.`,
+    );
+  }
+  if (settings.allocate === 'search') {
+    throw new UsageError(
+      'prune: --allocate search measures layers on data, and there are none. Give --data <folder>.',
+    );
+  }
 }
 
 function requireGroups(source: ModelOnDisk, found: PruneGroups, { targets }: PruneSettings): void {
