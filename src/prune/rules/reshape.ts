@@ -1,3 +1,4 @@
+import { intAttribute } from '../../ir/attributes.ts';
 import type { Dim } from '../../ir/model.ts';
 import { divideDims, multiplyDims, productOfDims } from '../../ops/dim.ts';
 import {
@@ -5,12 +6,14 @@ import {
   type AxisUnits,
   inputAt,
   type LabelledAxis,
+  leastCommonMultiple,
   NO_UNIT,
   outputAt,
+  type ResizeContext,
   type RuleContext,
   type Spread,
 } from '../axis-rule.ts';
-import { changed } from './rearrange.ts';
+import { outputSizes, statement } from './sizes.ts';
 
 /** Neighbouring axes of both shapes with the same product: elements move only inside them. */
 interface Segment {
@@ -85,12 +88,6 @@ function unitsAlong(
   return units;
 }
 
-function leastCommonMultiple(a: number, b: number): number {
-  let [x, y] = [a, b];
-  while (y !== 0) [x, y] = [y, x % y];
-  return (a / x) * b;
-}
-
 function followReshape(at: LabelledAxis, context: RuleContext): Spread | string {
   if (at.side === 'input' && at.index > 0) return 'the channels are a shape';
   const forward = at.side === 'input';
@@ -154,20 +151,36 @@ function copiesOf(
   };
 }
 
-/** Reshape and Flatten: units follow row-major order through the smallest runs of axes with equal products. */
-export const reshape: AxisRule = {
-  opTypes: ['Reshape', 'Flatten'],
+/** Reshape: units follow row-major order through the smallest runs of axes with equal products. */
+const reshape: AxisRule = {
+  opTypes: ['Reshape'],
+  sizes: [1],
   follow: (_node, at, context) => followReshape(at, context),
   resize(node, context) {
-    if (node.opType === 'Flatten') return undefined;
-    const wanted = context.elements(1);
-    const shape = context.shape(outputAt(0));
-    const after = context.shapeAfter(outputAt(0));
-    if (wanted === undefined || shape === undefined || after === undefined) return undefined;
-    // -1 takes what is left and 0 copies: both follow by themselves.
-    const next = wanted.map((entry, axis) =>
-      entry === -1 || entry === 0 || shape[axis] === after[axis] ? entry : after[axis],
-    );
-    return changed(wanted, next, 1);
+    const isZeroSize = intAttribute(node, 'allowzero', 0) === 1;
+    const [from, to] = [context.shapeAfter(inputAt(0)), context.shapeAfter(outputAt(0))];
+    // -1 takes what is left; 0 copies the size of the data, where that is the one that is due.
+    const stays = (entry: Dim, axis: number): boolean =>
+      entry === -1 ||
+      (entry === 0 && !isZeroSize && from?.[axis] !== undefined && from[axis] === to?.[axis]);
+    return statement(1, outputSizes(context, copied(context, isZeroSize), stays));
   },
 };
+
+/** Entries of 0 copy a size: where that shrinks and the output's does not, the old size takes their place. */
+function copied(context: ResizeContext, isZeroSize: boolean): readonly Dim[] | undefined {
+  return context.elements(1)?.map((entry, axis) => {
+    const isStale =
+      context.shrinks(inputAt(0), axis) && !context.shrinks(outputAt(0), axis) && !isZeroSize;
+    return entry === 0 && isStale ? context.shape(inputAt(0))?.[axis] : entry;
+  });
+}
+
+/** Flatten has no sizes of its own. */
+const flatten: AxisRule = {
+  opTypes: ['Flatten'],
+  follow: (_node, at, context) => followReshape(at, context),
+};
+
+/** Operators that keep the order of elements and give them other axes. */
+export const RESHAPE: readonly AxisRule[] = [reshape, flatten];
