@@ -164,6 +164,8 @@ function apply(search: Search, node: Node, spread: Spread): Obstacle | undefined
     search.copies.set(`${axis} ${value}`, { value, axis });
   }
   for (const { axis, units, ...operand } of spread.axes) {
+    // A part of a Concat or Split beside the units loses nothing, nor does what reads it.
+    if (units.every((unit) => unit === NO_UNIT)) continue;
     const value = operandValue(node, operand);
     const reason = place(search, { ...placeOf(search, node, operand, value), axis, units });
     if (reason !== undefined) return blocked(reason);
