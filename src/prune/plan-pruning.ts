@@ -1,4 +1,5 @@
 import type { Model } from '../ir/model.ts';
+import { type MatrixProduct, multiplyHere } from '../numerics/matrix.ts';
 import type { GraphView } from '../passes/graph-view.ts';
 import { chooseUnits, sharesOfTotal } from './choose-units.ts';
 import { alignedKeep, automaticAlignment, countToPrune } from './count-units.ts';
@@ -25,6 +26,8 @@ export interface PlanInput {
   readonly importance: string;
   /** Absent without calibration data. */
   readonly moments?: ReadMoments | undefined;
+  /** Multiplies large matrices; here when absent. */
+  readonly multiply?: MatrixProduct | undefined;
   readonly onGroup?: (done: number, total: number) => void;
 }
 
@@ -87,6 +90,7 @@ async function scoreGroup(view: GraphView, group: PruneGroup, input: PlanInput):
     weights: unitWeights(view, group),
     normScales: await normScales(view, group),
     moments: async (consumer) => input.moments?.(consumer),
+    multiply: input.multiply ?? multiplyHere,
   };
   const wanted: Importance = importanceOf(input.importance);
   const scores = await wanted.score(scoredGroup);

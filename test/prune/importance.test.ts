@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/ir/model.ts';
+import { multiplyHere } from '../../src/numerics/matrix.ts';
 import { axisNorms } from '../../src/prune/axis-norms.ts';
 import { findGroups } from '../../src/prune/find-groups.ts';
 import { graphContext } from '../../src/prune/graph-context.ts';
@@ -31,6 +32,7 @@ function scored(found: Model, gram?: Float32Array): ScoredGroup {
     group: group!,
     weights: unitWeights(view, group!),
     normScales: [],
+    multiply: multiplyHere,
     moments: async () =>
       gram && {
         width,

@@ -1,4 +1,6 @@
+import { factorCholesky, inverseRoot } from '../../numerics/cholesky.ts';
 import { inverseFactor } from '../../numerics/inverse-factor.ts';
+import type { Matrix, MatrixProduct } from '../../numerics/matrix.ts';
 import { NO_UNIT } from '../axis-rule.ts';
 import { readAlongAxis } from '../read-along-axis.ts';
 import type { UnitWeight } from '../unit-weights.ts';
@@ -15,29 +17,34 @@ export const obs: Importance = {
   name: 'obs',
   description: 'error of the output that is left when the other channels make up for a channel',
   needs: 'moments',
-  async score({ group, weights, moments }) {
+  async score({ group, weights, moments, multiply }) {
     const scores = new Float64Array(group.unitCount);
     for (const weight of weights) {
       if (weight.consumer === undefined) continue;
       const seen = await moments(weight.consumer);
       if (seen?.gram === undefined) return 'its second moments are not known';
-      const factor = dampedFactor(seen, seen.gram);
-      if (factor === undefined) return 'no sample reached its channels';
+      const root = await dampedRoot(seen, seen.gram, multiply);
+      if (root === undefined) return 'no sample reached its channels';
       const rows = await readAlongAxis(weight);
       for (const [unit, places] of placesOf(weight, group.unitCount).entries()) {
-        scores[unit]! += lostError(factor, seen.width, rows, places);
+        scores[unit]! += lostError(root, rows, places);
       }
     }
     return scores;
   },
 };
 
-function dampedFactor(
+async function dampedRoot(
   { width, squares }: ChannelMoments,
   gram: Float32Array,
-): Float64Array | undefined {
+  multiply: MatrixProduct,
+): Promise<Matrix | undefined> {
   const mean = squares.reduce((sum, square) => sum + square, 0) / width;
-  return mean > 0 ? inverseFactor(gram, width, DAMPING * mean) : undefined;
+  if (!(mean > 0)) return undefined;
+  const damped = Float64Array.from(gram);
+  for (let index = 0; index < width; index++) damped[index * (width + 1)]! += DAMPING * mean;
+  const factor = await factorCholesky({ rows: width, columns: width, values: damped }, multiply);
+  return factor === undefined ? undefined : inverseRoot(factor, multiply);
 }
 
 function placesOf({ units }: UnitWeight, unitCount: number): readonly (readonly number[])[] {
@@ -48,10 +55,9 @@ function placesOf({ units }: UnitWeight, unitCount: number): readonly (readonly 
   return places;
 }
 
-/** `trace(W_S' inv([U' U]_SS) W_S) / 2` for the upper triangular factor U of the inverse. */
+/** `trace(W_S' inv([U U']_SS) W_S) / 2` for the upper triangular root U of the inverse. */
 function lostError(
-  factor: Float64Array,
-  width: number,
+  root: Matrix,
   rows: { readonly values: Float32Array; readonly length: number },
   places: readonly number[],
 ): number {
@@ -59,13 +65,9 @@ function lostError(
   const block = new Float64Array(size * size);
   for (let a = 0; a < size; a++) {
     for (let b = a; b < size; b++) {
-      let sum = 0;
-      const [left, right] = [places[a]!, places[b]!];
-      for (let row = 0; row <= Math.min(left, right); row++) {
-        sum += factor[row * width + left]! * factor[row * width + right]!;
-      }
-      block[a * size + b] = sum;
-      block[b * size + a] = sum;
+      const product = productOfRows(root, places[a]!, places[b]!);
+      block[a * size + b] = product;
+      block[b * size + a] = product;
     }
   }
   // With inv(block) = V' V the trace is the sum of squares of V W_S.
@@ -82,4 +84,13 @@ function lostError(
     }
   }
   return error / 2;
+}
+
+/** Left of its diagonal a row is zero. */
+function productOfRows({ columns, values }: Matrix, left: number, right: number): number {
+  let sum = 0;
+  for (let index = Math.max(left, right); index < columns; index++) {
+    sum += values[left * columns + index]! * values[right * columns + index]!;
+  }
+  return sum;
 }

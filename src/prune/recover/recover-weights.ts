@@ -1,6 +1,7 @@
 import { withGraph } from '../../ir/edit.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
+import type { MatrixProduct } from '../../numerics/matrix.ts';
 import type { GraphView } from '../../passes/graph-view.ts';
 import { NO_UNIT } from '../axis-rule.ts';
 import type { Consumer } from '../follow-units.ts';
@@ -38,6 +39,8 @@ export interface RecoveryInput {
   readonly cuts: readonly Cut[];
   /** Returns the moments of a product's input, undefined where calibration did not look. */
   moments(consumer: Consumer): Promise<HalvedMoments | undefined>;
+  /** Multiplies the matrices of least squares. */
+  readonly multiply: MatrixProduct;
   /** Puts a weight where it need not stay in memory. */
   store(tensor: Tensor): Promise<Tensor>;
   readonly onWeight?: (done: number, total: number) => void;
@@ -109,20 +112,22 @@ async function recoverOne(
     removed,
   });
   const [fitted, heldOut] = moments.halves.map(splitOf) as [ChannelSplit, ChannelSplit];
-  const before = outputError(heldOut, rows, undefined);
+  const { multiply } = input;
+  const before = await outputError(heldOut, rows, undefined, multiply);
   let best: { error: number; damping: number } | undefined;
   for (const damping of DAMPINGS) {
-    const standIn = standIns(fitted, damping);
+    const standIn = await standIns(fitted, damping, multiply);
     if (standIn === undefined) return 'no sample reached its channels';
-    const error = outputError(heldOut, rows, standIn);
+    const error = await outputError(heldOut, rows, standIn, multiply);
     if (best !== undefined && error >= best.error) break;
     best = { error, damping };
   }
   if (best === undefined || !(best.error < before)) return { errorRatio: 1, damping: null };
   const both = moments.halves[0].map((sum, index) => sum + moments.halves[1][index]!);
-  const standIn = standIns(splitOf(both), best.damping);
+  const standIn = await standIns(splitOf(both), best.damping, multiply);
   if (standIn === undefined) return 'no sample reached its channels';
-  const tensor = writeAlongAxis(weight, foldRemoved({ kept, removed }, rows, standIn));
+  const folded = await foldRemoved({ kept, removed }, rows, standIn, multiply);
+  const tensor = writeAlongAxis(weight, folded);
   if (tensor === undefined) return `its weight would pass the range of ${weight.tensor.dataType}`;
   return { tensor, errorRatio: best.error / before, damping: best.damping };
 }

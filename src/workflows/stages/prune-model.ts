@@ -6,7 +6,6 @@ import { patchConfigs } from '../../artifact/patch-config.ts';
 import type { PruneResult } from '../../artifact/results.ts';
 import { UnsupportedError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
-import { requireRaised } from '../../passes/prepare-model.ts';
 import { applyPruning } from '../../prune/apply-pruning.ts';
 import { cuttableGroups } from '../../prune/cuttable-groups.ts';
 import { findGroups } from '../../prune/find-groups.ts';
@@ -26,6 +25,7 @@ import type { Reporter } from '../progress.ts';
 import type { DataChoice } from '../project/open-data.ts';
 import { requireLoadable } from '../proof/load-artifact.ts';
 import { countParameters } from '../proof/model-label.ts';
+import { requireSound } from '../proof/require-sound.ts';
 import { verifyPruning } from '../proof/verify-pruning.ts';
 import { type CollectedChannels, collectChannels } from './channel-moments.ts';
 import { storeOnDisk } from './store-on-disk.ts';
@@ -150,7 +150,7 @@ async function planWith(
   reporter: Reporter,
   recovers: boolean,
 ): Promise<Planned> {
-  requireRaised(source.model, source.path);
+  await requireSound(source);
   const found = cuttableGroups(source.model, findGroups(source.model));
   requireGroups(source, found, settings);
   const importance: ImportanceName = settings.importance ?? (choice === undefined ? 'l1' : 'obs');
@@ -169,6 +169,7 @@ async function planWith(
     settings,
     importance,
     moments: importance === 'wanda' ? channels?.squares : channels?.moments,
+    multiply: channels?.multiply,
     onGroup: (done, total) => reporter.progress({ task: 'rank', done, total, unit: 'layers' }),
   });
   return { found, plan, channels };
@@ -196,6 +197,7 @@ async function recover(
     model,
     cuts,
     moments: channels.halves,
+    multiply: channels.multiply,
     store: storeOnDisk(scratch),
     onWeight: (done, total) => reporter.progress({ task: 'recover', done, total, unit: 'layers' }),
   });
