@@ -45,6 +45,10 @@ describe('exit code 2: usage', () => {
   it.each([
     [['quantze'], "unknown command 'quantze'. Did you mean quantize?"],
     [['quantize', '--recpe', 'x'], "unknown option '--recpe'. Did you mean --recipe?"],
+    [
+      ['inspect', 'a', '--prunable', '--sensitivity'],
+      '--prunable: lists groups and measures nothing (got --sensitivity as well). Ask for one of them.',
+    ],
     [['inspect', 'a', 'b'], "too many arguments for 'inspect'. Expected 1 argument but got 2."],
     [
       ['check', '--device', 'gpu'],
