@@ -24,11 +24,11 @@ it(`${COUNT} random graphs are cut right, or declined with the node in the way`,
     // Refused after all groups were found cuttable: said in words, but later than it should be.
     if (judged === undefined) counts.declined++;
     if (judged === undefined || judged === null) continue;
-    const { found, cuts, difference, allowed, plainDifference, about } = judged;
+    const { found, cuts, difference, rounding, plainDifference, about } = judged;
     for (const { reason } of found.declined) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     counts.groups += found.groups.length;
-    const isWrong = !(difference <= allowed) || plainDifference !== 0;
-    if (isWrong) wrong.push(`${about}: ${difference} (allowed ${allowed})`);
+    const isWrong = !(difference <= rounding) || plainDifference !== 0;
+    if (isWrong) wrong.push(`${about}: ${difference} (allowed ${rounding})`);
     else if (cuts.every(({ removed }) => removed.length === 0)) counts.declined++;
     else if (difference === 0) counts.exact++;
     else counts.rounded++;
@@ -43,7 +43,7 @@ it(`${COUNT} random graphs are cut right, or declined with the node in the way`,
       row(
         'rounded',
         counts.rounded,
-        'last bits of vector tails, at most 1e-6 of the largest output',
+        'last bits by another kernel, at most 1e-6 of the largest output',
       ),
       row('declined', counts.declined, 'nothing could go'),
       row('wrong', counts.wrong),

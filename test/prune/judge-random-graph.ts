@@ -35,6 +35,8 @@ export interface Judgement {
   readonly difference: number;
   /** What of it rounding of vector tails may make. */
   readonly allowed: number;
+  /** What of it any other choice of kernels may make: parts of a Concat are left with one column. */
+  readonly rounding: number;
   /** The same from an original masked in place, for integer weights alone, whose sums have no order. */
   readonly plainDifference: number;
 }
@@ -59,6 +61,7 @@ export async function judgeRandomGraph(seed: number): Promise<Judgement> {
     largest: largest(own),
     difference: difference(own, reference),
     allowed: hasTails ? TAIL_TOLERANCE * largest(reference) : 0,
+    rounding: TAIL_TOLERANCE * largest(reference),
     plainDifference: isInteger
       ? difference(own, await outputOf(plainlyMasked(model, cuts), graph))
       : 0,

@@ -163,7 +163,8 @@ const reshape: AxisRule = {
     const stays = (entry: Dim, axis: number): boolean =>
       entry === -1 ||
       (entry === 0 && !isZeroSize && from?.[axis] !== undefined && from[axis] === to?.[axis]);
-    return statement(1, outputSizes(context, copied(context, isZeroSize), stays));
+    const sizes = outputSizes(context, copied(context, isZeroSize), stays);
+    return statement(1, isZeroSize || typeof sizes === 'string' ? sizes : sayEmpty(context, sizes));
   },
 };
 
@@ -174,6 +175,13 @@ function copied(context: ResizeContext, isZeroSize: boolean): readonly Dim[] | u
       context.shrinks(inputAt(0), axis) && !context.shrinks(outputAt(0), axis) && !isZeroSize;
     return entry === 0 && isStale ? context.shape(inputAt(0))?.[axis] : entry;
   });
+}
+
+/** An axis that loses all it has - one part of a Concat - cannot be called 0, which copies; -1 is what is left. */
+function sayEmpty(context: ResizeContext, sizes: readonly Dim[]): readonly Dim[] | string {
+  const empty = sizes.findIndex((size, axis) => size === 0 && context.shrinks(outputAt(0), axis));
+  if (empty < 0 || context.shapeAfter(outputAt(0))?.[empty] !== 0) return sizes;
+  return sizes.includes(-1) ? `nothing is left of axis ${empty}` : sizes.with(empty, -1);
 }
 
 /** Flatten has no sizes of its own. */

@@ -72,6 +72,16 @@ describe('Reshape', () => {
     );
   });
 
+  it('calls an axis of which nothing is left -1, because 0 would copy', () => {
+    const around = { inputs: [[10, 6], [3]], outputs: [[2, 5, 6]] };
+    const kept = { 'in0.1': [], 'out0.2': [] };
+    const sized = (...elements: readonly number[]) =>
+      resize({ opType: 'Reshape' }, kept, { ...around, elements: { 1: elements } });
+    expect(sized(2, 5, 6)).toEqual({ in1: [2, 5, -1] });
+    expect(sized(2, 5, -1)).toEqual({ in1: [2, 5, -1] });
+    expect(sized(-1, 5, 6)).toBe('nothing is left of axis 2');
+  });
+
   it('replaces a copied size that would copy the wrong one', () => {
     // [2, 6] -> [2, 6, 1]: 0 copies axis 1, which shrinks on both sides alike.
     const alike = { inputs: [[2, 6], [3]], outputs: [[2, 6, 1]], elements: { 1: [0, 0, 1] } };
