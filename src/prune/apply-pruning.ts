@@ -20,6 +20,7 @@ import { type SizeFacts, sizeFacts } from './size-facts.ts';
  */
 export function applyPruning(model: Model, cuts: readonly Cut[]): Model {
   if (cuts.every(({ removed }) => removed.length === 0)) return model;
+  for (const cut of cuts) requireEven(cut);
   const context = graphContext(model);
   const kept = keptAxes(context, cuts);
   const rewrite = beginRewrite(model.graph);
@@ -37,6 +38,27 @@ export function applyPruning(model: Model, cuts: readonly Cut[]): Model {
   const pruned = withGraph(model, withInterface(graph, kept));
   verifyShapes(context, kept, pruned);
   return runPasses(pruned, [inferShapes]);
+}
+
+/** Query heads that share a key head are counted, not listed: uneven cuts would run and be wrong. */
+function requireEven({ group, removed }: Cut): void {
+  const { name, unitCount, blockCount } = group;
+  const size = unitCount / blockCount;
+  const counts = new Array<number>(blockCount).fill(0);
+  for (const unit of removed) {
+    const block = Math.floor(unit / size);
+    if (counts[block] === undefined)
+      throw new UnsupportedError(
+        `${name}: there is no unit ${unit} (expected 0 to ${unitCount - 1}). Prune again.`,
+      );
+    counts[block]++;
+  }
+  const isRepeated = new Set(removed).size !== removed.length;
+  if (isRepeated || new Set(counts).size > 1 || counts[0] === size)
+    throw new UnsupportedError(
+      `${name}: each of ${blockCount} stretches of ${size} must lose equally many units and keep one ` +
+        `(got ${counts.join(', ')}). Prune again.`,
+    );
 }
 
 function cannotFollow(node: Node, reason: string): UnsupportedError {
