@@ -34,7 +34,8 @@ export function graphContext(model: Model): GraphContext {
   const shape = (value: string): readonly Dim[] | undefined => {
     const known = view.facts(value).shape;
     const width = widths.get(value);
-    return known?.at(-1) === undefined && width !== undefined ? known?.with(-1, width) : known;
+    const isOpen = known !== undefined && known.length > 0 && known.at(-1) === undefined;
+    return isOpen && width !== undefined ? known.with(-1, width) : known;
   };
   return {
     view,

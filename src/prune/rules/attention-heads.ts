@@ -55,7 +55,8 @@ function spreadHeads(
   const axes: LabelledAxis[] = [];
   for (const { side, index, axis, width, first } of places) {
     const size = context.shape({ side, index })?.[axis];
-    if (typeof size !== 'number' || first + units.length * width > size) return undefined;
+    if (typeof size !== 'number' || !(width > 0) || first + units.length * width > size)
+      return undefined;
     const along = new Int32Array(size).fill(NO_UNIT);
     units.forEach((unit, head) => {
       along.fill(unit, first + head * width, first + (head + 1) * width);

@@ -26,7 +26,7 @@ function axisOf(node: Node, context: RuleContext): number | undefined {
 function offsets(sizes: readonly Dim[]): readonly number[] | undefined {
   const starts = [0];
   for (const size of sizes) {
-    if (typeof size !== 'number') return undefined;
+    if (typeof size !== 'number' || size < 0) return undefined;
     starts.push(starts.at(-1)! + size);
   }
   return starts;

@@ -94,6 +94,9 @@ function followReshape(at: LabelledAxis, context: RuleContext): Spread | string 
   const [here, there] = forward ? [inputAt(0), outputAt(0)] : [outputAt(0), inputAt(0)];
   const [from, to] = [context.shape(here), context.shape(there)];
   if (from === undefined || to === undefined) return 'a shape is unknown';
+  // Files may claim sizes that no tensor has.
+  if ([...from, ...to].some((dim) => typeof dim === 'number' && dim < 1))
+    return 'one of its axes is empty';
   const segment = segments(from, to).find(
     ({ from: [first, end] }) => at.axis >= first && at.axis < end,
   );
