@@ -101,6 +101,20 @@ describe('findGroups on odd files', () => {
     });
   });
 
+  it('says of a weight that does not fit its input by how much', () => {
+    const base = small('', value('x', 'float32', ['n', 2]));
+    const initializers = new Map(base.graph.initializers).set(
+      'w2',
+      floats('w2', [4, 2], Array(8).fill(1)),
+    );
+    const found = findGroups({ ...base, graph: { ...base.graph, initializers } });
+    expect(found.groups).toEqual([]);
+    expect(found.declined[1]).toMatchObject({
+      node: 'a',
+      reason: 'a has 3 along axis 1 (expected 4 channels)',
+    });
+  });
+
   it('says of a convolution in groups and of packed integers why their channels stay', () => {
     const image = value('x', 'float32', ['n', 4, 6, 6]);
     const grouped = model({
