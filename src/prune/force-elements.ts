@@ -74,7 +74,8 @@ function forceInputs(
   }
   if (isOnnx(node, 'Concat')) return forceParts(forcing, node, wanted);
   if (isOnnx(node, 'Where')) return forceBranches(forcing, node, wanted);
-  return isOnnx(node, 'Mul') ? forceFactor(forcing, node, wanted) : undefined;
+  if (isOnnx(node, 'Mul')) return forceFactor(forcing, node, wanted);
+  return isOnnx(node, 'Div') ? forceDivisor(forcing, node, wanted) : undefined;
 }
 
 function forceParts(
@@ -147,6 +148,26 @@ function forceFactor(
     return undefined;
   const forced = forceElements(forcing, node.inputs[index]!, factors);
   return forced === undefined ? undefined : node.inputs.with(index, forced);
+}
+
+/** `rows / heads`, of which the rows have become fewer: the constant divisor is what is left of them. */
+function forceDivisor(
+  forcing: Forcing,
+  node: Node,
+  wanted: readonly Dim[],
+): readonly string[] | undefined {
+  const { view, sizes } = forcing;
+  const [dividend = '', divisor = ''] = node.inputs;
+  const isStored =
+    view.graph.initializers.has(divisor) || isOnnx(view.producer(divisor), 'Constant');
+  const { dataType } = view.facts(dividend);
+  if (!isStored || (dataType !== 'int64' && dataType !== 'int32')) return undefined;
+  const elements = sizes.after(dividend).elements;
+  const divisors = elements?.map((element, at) => divideDims(element, wanted[at]));
+  if (divisors?.length !== wanted.length || !divisors.every((dim) => dim !== undefined))
+    return undefined;
+  const forced = forceElements(forcing, divisor, divisors);
+  return forced === undefined ? undefined : [dividend, forced];
 }
 
 function copyNode({ rewrite, reader }: Forcing, node: Node, inputs: readonly string[]): string {

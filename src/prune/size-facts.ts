@@ -13,7 +13,7 @@ export interface SizeFacts {
   after(value: string): Facts;
   /** Says whether a value holds sizes that are others after the cut, or cannot be told to be the same. */
   changes(value: string): boolean;
-  /** Says whether what a node gives is known shape arithmetic, which what reads it can judge. */
+  /** Says whether a node computes sizes out of sizes that change: what reads them judges what they must be. */
   isArithmetic(node: Node): boolean;
 }
 
@@ -46,13 +46,7 @@ export function sizeFacts(context: GraphContext, kept: KeptAxes): SizeFacts {
     before,
     after,
     changes,
-    isArithmetic: (node) =>
-      node.outputs.every(
-        (output) =>
-          output === '' ||
-          (mayChange(output) &&
-            (after(output).elements?.every((element) => element !== undefined) ?? false)),
-      ),
+    isArithmetic: (node) => node.outputs.every((output) => output === '' || mayChange(output)),
   };
 }
 

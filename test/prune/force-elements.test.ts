@@ -44,7 +44,9 @@ function force(
   const forced = forceElements({ view: context.view, sizes, rewrite, reader }, of, wanted);
   if (forced === undefined) return { forced, sizes };
   rewrite.instead.set(reader, [{ ...reader, inputs: ['h', forced] }]);
-  const after = withGraph(small, finishRewrite(rewrite, new Map()));
+  // As after the cut: two channels are left.
+  const inputs = small.graph.inputs.with(0, value('x', 'float32', ['batch', 'sequence', 2]));
+  const after = withGraph(small, { ...finishRewrite(rewrite, new Map()), inputs });
   const facts = inferFacts(after).of(after.graph).get(forced);
   return {
     forced,
@@ -115,6 +117,13 @@ describe('forceElements', () => {
     const nodes = [SHAPE, gather('first', 'batch'), node('Mul', ['batch', 'heads'], 'rows')];
     const found = force(nodes, { first: [0], heads: [4] }, 'rows', ['3*batch']);
     expect(found.elements).toEqual(['3*batch']);
+  });
+
+  it('divides by what is left of a dividend that has become fewer', () => {
+    const nodes = [node('Size', ['h'], 'total'), node('Div', ['total', 'four'], 'rows')];
+    const found = force(nodes, { four: [4] }, 'rows', ['batch*sequence']);
+    expect(found.elements).toEqual(['batch*sequence']);
+    expect(force(nodes, { four: [4] }, 'rows', ['7*batch']).forced).toBeUndefined();
   });
 
   it('goes through a Where whose test is known', () => {

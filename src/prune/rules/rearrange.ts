@@ -5,9 +5,11 @@ import {
   type AxisRule,
   inputAt,
   type LabelledAxis,
+  NO_UNIT,
   outputAt,
   type RuleContext,
   type Spread,
+  unitsOver,
 } from '../axis-rule.ts';
 
 const DATA = inputAt(0);
@@ -81,6 +83,37 @@ const squeeze: AxisRule = {
   },
 };
 
+/**
+ * Units of indices that are picked one by one, the same ones in every run. Taking a unit out of what is picked is right
+ * only where it can be left out of the list: a single index has no list.
+ */
+function followPicks(
+  at: LabelledAxis,
+  context: RuleContext,
+  axis: number,
+  rank: number,
+): Spread | string {
+  const size = context.shape(DATA)?.[axis];
+  const picks = context.isConstant(1) ? context.numbers(1) : undefined;
+  if (typeof size !== 'number' || picks === undefined || rank > 1)
+    return 'it picks single channels';
+  const places = picks.map((pick) => positiveAxis(pick, size));
+  if (at.side === 'input') {
+    const along = unitsOver(at.units, size);
+    const units = Int32Array.from(places, (place) => along[place] ?? NO_UNIT);
+    if (units.every((unit) => unit === NO_UNIT)) return { axes: [] };
+    return rank === 0 ? 'it picks single channels' : { axes: [{ ...OUTPUT, axis, units }] };
+  }
+  // One picked twice is one unit: each pick says so by itself.
+  const along = unitsOver(at.units, places.length);
+  const axes = places.map((place, index): LabelledAxis => {
+    const units = new Int32Array(size).fill(NO_UNIT);
+    units[place] = along[index]!;
+    return { ...DATA, axis, units };
+  });
+  return { axes };
+}
+
 const gather: AxisRule = {
   opTypes: ['Gather'],
   follow(node, at, context) {
@@ -98,7 +131,19 @@ const gather: AxisRule = {
       from < axis ? from : from < axis + picked ? undefined : from + 1 - picked;
     const along = at.side === 'input' ? at.axis === axis : toInput(at.axis) === undefined;
     if (!along) return followThrough(at, toInput, toOutput);
-    return 'it picks single channels';
+    return followPicks(at, context, axis, picked);
+  },
+  resize(node, context) {
+    const shape = context.shape(DATA);
+    if (shape === undefined) return 'the rank is unknown';
+    const axis = positiveAxis(intAttribute(node, 'axis', 0), shape.length);
+    const kept = context.kept(DATA, axis);
+    if (kept === undefined) return undefined;
+    const [size, picks] = [shape[axis], context.numbers(1)];
+    if (typeof size !== 'number' || picks === undefined)
+      return 'which channels it picks is unknown';
+    const places = picks.map((pick) => kept.indexOf(positiveAxis(pick, size)));
+    return { inputs: new Map([[1, places.filter((place) => place >= 0)]]) };
   },
 };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { follow } from './follow.ts';
+import { follow, resize } from './follow.ts';
 
 describe('Transpose', () => {
   it('moves units with their axis', () => {
@@ -75,6 +75,31 @@ describe('Gather', () => {
     expect(
       follow({ opType: 'Gather', attributes: { axis: 1n } }, 'in0.1', [0, 1, 2, 3], rows),
     ).toBe('it picks single channels');
+  });
+
+  it('follows what a constant list picks and shortens the list; of a single pick it says no', () => {
+    const spec = { opType: 'Gather', attributes: { axis: 1n } };
+    const around = {
+      inputs: [['batch', 4], [3]],
+      outputs: [['batch', 3]],
+      numbers: { 1: [3, 0, -1] },
+      constants: [1],
+    };
+    expect(follow(spec, 'in0.1', [0, 1, 2, 3], around)).toEqual({ axes: { 'out0.1': '3 0 3' } });
+    // Index 3 is picked twice, the second time as -1.
+    expect(follow(spec, 'out0.1', [7, 8, 9], around)).toEqual({
+      axes: { 'in0.1': '- - - 7 | 8 - - - | - - - 9' },
+    });
+    expect(resize(spec, { 'in0.1': [1, 3], 'out0.1': [0, 2] }, around)).toEqual({ in1: [1, 1] });
+    const single = {
+      ...around,
+      inputs: [['batch', 4], []],
+      outputs: [['batch']],
+      numbers: { 1: [2] },
+    };
+    expect(follow(spec, 'in0.1', [0, 1, -1, 2], single)).toEqual({ axes: {} });
+    expect(follow(spec, 'in0.1', [0, 1, 2, 3], single)).toBe('it picks single channels');
+    expect(resize(spec, { 'in0.1': [1, 2, 3] }, single)).toEqual({ in1: [1] });
   });
 
   it('takes heads out of a table by distance, but not channels out of a table of tokens', () => {
