@@ -90,6 +90,7 @@ async function scoreGroup(view: GraphView, group: PruneGroup, input: PlanInput):
     weights: unitWeights(view, group),
     normScales: await normScales(view, group),
     moments: async (consumer) => input.moments?.(consumer),
+    mostPerBlock: mostPerBlock(group, input.settings),
     multiply: input.multiply ?? multiplyHere,
   };
   const wanted: Importance = importanceOf(input.importance);
@@ -114,14 +115,26 @@ interface Count {
 function countsOf(scored: readonly Scored[], settings: PruneSettings): readonly Count[] {
   const asked = scored.map(({ group }) => countToPrune(settings.amount, sizeOf(group)));
   const shares = settings.scope === 'global' ? globalShares(scored, asked) : asked;
-  return scored.map(({ group }, index) => {
-    const size = sizeOf(group);
-    const wanted = Math.min(shares[index]!, size - 1);
-    const aligns = group.kind !== 'heads' && !settings.exact;
-    const align = settings.align === 'auto' ? automaticAlignment(size) : settings.align;
-    const perBlock = aligns ? size - alignedKeep(size, wanted, Math.min(align, size)) : wanted;
-    return { asked: asked[index]! * group.blockCount, perBlock };
-  });
+  return scored.map(({ group }, index) => ({
+    asked: asked[index]! * group.blockCount,
+    perBlock: alignedCount(group, shares[index]!, settings),
+  }));
+}
+
+/** How many units of each stretch go when so many are asked for. */
+function alignedCount(group: PruneGroup, asked: number, settings: PruneSettings): number {
+  const size = sizeOf(group);
+  const wanted = Math.min(asked, size - 1);
+  if (group.kind === 'heads' || settings.exact) return wanted;
+  const align = settings.align === 'auto' ? automaticAlignment(size) : settings.align;
+  return size - alignedKeep(size, wanted, Math.min(align, size));
+}
+
+/** A layer that shares with others may lose more than its own share. */
+function mostPerBlock(group: PruneGroup, settings: PruneSettings): number {
+  const size = sizeOf(group);
+  const own = alignedCount(group, countToPrune(settings.amount, size), settings);
+  return settings.scope === 'global' ? Math.max(own, size >> 1) : own;
 }
 
 /** Groups of one kind share what all of them together are asked for; heads stay as they are, a few by nature. */

@@ -69,7 +69,7 @@ it('a fifth of the products takes a seventh of the time or more with it', async 
   );
   const { p50Milliseconds, p90Milliseconds } = latency.baselineTimes;
   if (p90Milliseconds >= QUIET * p50Milliseconds) {
-    console.log(`not judged against ${100 * LEAST_SAVING} %: busy`);
+    console.log(`not judged against ${(100 * LEAST_SAVING).toFixed(0)} %: busy`);
     return;
   }
   expect(latency.speedupInterval.low).toBeGreaterThan(1);

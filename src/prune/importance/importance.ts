@@ -20,6 +20,8 @@ export interface ScoredGroup {
   readonly normScales: readonly (readonly number[])[];
   /** Returns what calibration saw of a product's input, undefined where it did not look. */
   moments(consumer: Consumer): Promise<ChannelMoments | undefined>;
+  /** Units of each stretch that may go: the order of no more matters. */
+  readonly mostPerBlock: number;
   /** Multiplies large matrices. */
   readonly multiply: MatrixProduct;
 }

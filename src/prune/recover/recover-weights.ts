@@ -13,7 +13,7 @@ import { type ChannelSplit, foldRemoved, outputError, standIns } from './least-s
 import { writeAlongAxis } from './write-along-axis.ts';
 
 /** Shares of the mean squared activation that are tried: little data needs much, much data little. */
-const DAMPINGS = [0.01, 0.1, 1];
+const DAMPINGS = [0.01, 0.03, 0.1, 0.3, 1];
 
 /** Second moments of a product's input over two halves of the calibration samples. */
 export interface HalvedMoments {
