@@ -45,10 +45,6 @@ describe('exit code 2: usage', () => {
   it.each([
     [['quantze'], "unknown command 'quantze'. Did you mean quantize?"],
     [['quantize', '--recpe', 'x'], "unknown option '--recpe'. Did you mean --recipe?"],
-    [
-      ['inspect', 'a', '--prunable', '--sensitivity'],
-      '--prunable: lists groups and measures nothing (got --sensitivity as well). Ask for one of them.',
-    ],
     [['inspect', 'a', 'b'], "too many arguments for 'inspect'. Expected 1 argument but got 2."],
     [
       ['check', '--device', 'gpu'],
@@ -74,6 +70,10 @@ describe('exit code 2: usage', () => {
   });
 
   it.each([
+    [
+      ['inspect', 'a', '--prunable', '--sensitivity'],
+      '--prunable: lists groups and measures nothing (got --sensitivity as well). Ask for one of them.',
+    ],
     [
       ['inspect', 'no-such-model.onnx'],
       'no-such-model.onnx: there is no such file or folder. Check the path.',

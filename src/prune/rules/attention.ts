@@ -74,6 +74,7 @@ const rotary: AxisRule = {
     if (at.side === 'input' && at.index > 0) return 'the channels are angles';
     const shape = context.shape(inputAt(0));
     if (shape === undefined) return 'the shape is unknown';
+    if (intAttribute(node, 'is_packed_batching', 0) === 1) return 'it reads a ragged batch';
     const both = [inputAt(0), outputAt(0)];
     if (shape.length === 4 && at.axis === 3) return 'the channels lie inside a head';
     if (shape.length === 4 || at.axis !== 2)

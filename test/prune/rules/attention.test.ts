@@ -249,5 +249,7 @@ describe('RotaryEmbedding', () => {
     expect(resize(spec, { 'in0.1': [1], 'out0.1': [1] }, four)).toEqual({ num_heads: 1n });
     expect(follow(spec, 'in0.3', [0, 1, 2, 3], four)).toBe('the channels lie inside a head');
     expect(follow(spec, 'in1.1', [0, 1], four)).toBe('the channels are angles');
+    const ragged = { ...spec, domain, attributes: { num_heads: 2n, is_packed_batching: 1n } };
+    expect(follow(ragged, 'in0.2', [0, 1, 2, 3], three)).toBe('it reads a ragged batch');
   });
 });
