@@ -10,7 +10,7 @@ import type { PruneGroup, PruneGroups } from './group.ts';
 import type { ChannelMoments, Importance, ScoredGroup } from './importance/importance.ts';
 import { importanceOf } from './importance/index.ts';
 import { normScales } from './norm-scales.ts';
-import type { PruneSettings } from './prune-settings.ts';
+import { amountOf, type PruneSettings } from './prune-settings.ts';
 import type { PlannedGroup, PruningPlan } from './pruning-plan.ts';
 import { unitWeights } from './unit-weights.ts';
 
@@ -31,6 +31,7 @@ export interface PlanInput {
   readonly onGroup?: (done: number, total: number) => void;
 }
 
+/** A group with the score of each of its units. */
 interface Scored {
   readonly group: PruneGroup;
   readonly scores: Float64Array;
@@ -38,12 +39,24 @@ interface Scored {
   readonly reason?: string;
 }
 
+/** The groups that may lose units, each unit with its score. */
+export interface ScoredGroups {
+  readonly importance: string;
+  readonly scored: readonly Scored[];
+  readonly declined: PruneGroups['declined'];
+}
+
 /**
  * Returns which units go from each group: as many as the settings ask for, those with the lowest scores. A group
  * that the score cannot judge is ranked by `l1`, with the reason.
  */
 export async function planPruning(input: PlanInput): Promise<PruningPlan> {
-  const { model, settings } = input;
+  return planFromScores(await scoreGroups(input), input.settings);
+}
+
+/** Returns the scores that a plan is made from: they serve every share up to that of the settings. */
+export async function scoreGroups(input: PlanInput): Promise<ScoredGroups> {
+  const { model, settings, importance } = input;
   const { groups, declined } = input.found ?? findGroups(model);
   const { view } = graphContext(model);
   const chosen = groups.filter(isChosen(groups, settings));
@@ -52,10 +65,19 @@ export async function planPruning(input: PlanInput): Promise<PruningPlan> {
     input.onGroup?.(index, chosen.length);
     scored.push(await scoreGroup(view, group, input));
   }
-  const counts = countsOf(scored, settings);
+  return { importance, scored, declined };
+}
+
+/** Returns the plan of a share, by default that of the settings. */
+export function planFromScores(
+  { importance, scored, declined }: ScoredGroups,
+  settings: PruneSettings,
+  amount: number = amountOf(settings),
+): PruningPlan {
+  const counts = countsOf(scored, settings, amount);
   return {
-    amount: settings.amount,
-    importance: input.importance,
+    amount,
+    importance,
     groups: scored.map((entry, index) => planGroup(entry, counts[index]!)),
     declined,
   };
@@ -112,8 +134,12 @@ interface Count {
   readonly perBlock: number;
 }
 
-function countsOf(scored: readonly Scored[], settings: PruneSettings): readonly Count[] {
-  const asked = scored.map(({ group }) => countToPrune(settings.amount, sizeOf(group)));
+function countsOf(
+  scored: readonly Scored[],
+  settings: PruneSettings,
+  amount: number,
+): readonly Count[] {
+  const asked = scored.map(({ group }) => countToPrune(amount, sizeOf(group)));
   const shares = settings.scope === 'global' ? globalShares(scored, asked) : asked;
   return scored.map(({ group }, index) => ({
     asked: asked[index]! * group.blockCount,
@@ -133,7 +159,7 @@ function alignedCount(group: PruneGroup, asked: number, settings: PruneSettings)
 /** A layer that shares with others may lose more than its own share. */
 function mostPerBlock(group: PruneGroup, settings: PruneSettings): number {
   const size = sizeOf(group);
-  const own = alignedCount(group, countToPrune(settings.amount, size), settings);
+  const own = alignedCount(group, countToPrune(amountOf(settings), size), settings);
   return settings.scope === 'global' ? Math.max(own, size >> 1) : own;
 }
 
