@@ -1,5 +1,6 @@
 /** What each verb returns, as `--json` prints it and reports show it. */
 import type { CheckResult } from '../check/check-result.ts';
+import type { Prunable } from '../prune/prunable.ts';
 import type { PruningPlan } from '../prune/pruning-plan.ts';
 import type { Recovered } from '../prune/recover/recover-weights.ts';
 import type { WeightGrids } from '../quantize/inspect/find-weight-grids.ts';
@@ -19,6 +20,12 @@ export interface Inspection {
   readonly summary: ModelSummary;
   /** Which of the weights that were sampled lie on a grid of 4 bits. */
   readonly weightGrids: WeightGrids;
+}
+
+/** What `inspect --prunable` found: where the model lies and what of it can be pruned. */
+export interface PrunableOutcome extends Prunable {
+  readonly schema: 'autoglm.prunable/1';
+  readonly path: string;
 }
 
 /** What calibrating gave. */

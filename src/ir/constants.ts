@@ -1,6 +1,7 @@
 import { tensorAttribute } from './attributes.ts';
+import { DATA_TYPES, isFloatDataType, isKnownDataType } from './data-type.ts';
 import type { Graph } from './model.ts';
-import type { Tensor } from './tensor.ts';
+import { elementCount, type Tensor } from './tensor.ts';
 
 /**
  * Yields the constants of a graph by value name: its initializers, then what its Constant nodes hold, in node
@@ -25,4 +26,29 @@ export function initializerBytes(
   let bytes = 0;
   for (const tensor of initializers.values()) bytes += bytesOf(tensor);
   return bytes;
+}
+
+/** Returns the number of elements of all float and quantized constants of a graph. */
+export function parameterCount(graph: Graph): number {
+  let count = 0;
+  for (const [, tensor] of constantsOf(graph))
+    if (isWeight(tensor)) count += elementCount(tensor.dims);
+  return count;
+}
+
+/** Returns the bytes of those constants as they are stored; tied ones, which a file holds once, count once. */
+export function parameterBytes(graph: Graph): number {
+  const known = new Set<string>();
+  let bytes = 0;
+  for (const [, tensor] of constantsOf(graph)) {
+    const { source } = tensor;
+    if (!isWeight(tensor) || (source.key !== undefined && known.has(source.key))) continue;
+    if (source.key !== undefined) known.add(source.key);
+    bytes += source.byteLength;
+  }
+  return bytes;
+}
+
+function isWeight({ dataType }: Tensor): boolean {
+  return isFloatDataType(dataType) || (isKnownDataType(dataType) && DATA_TYPES[dataType].bits <= 8);
 }

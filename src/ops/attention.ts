@@ -1,5 +1,5 @@
 /** Attention and rotary embedding as single operators. */
-import { intAttribute } from '../ir/attributes.ts';
+import { intAttribute, intsAttribute } from '../ir/attributes.ts';
 import type { Dim } from '../ir/model.ts';
 import { addDims, divideDims, multiplyDims } from './dim.ts';
 import { type Facts, type OpSpec, specs, UNKNOWN } from './op-spec.ts';
@@ -75,10 +75,20 @@ const multiHeadAttention: OpSpec['infer'] = (node, inputs) => {
 };
 
 /** com.microsoft `Attention`: one packed input projection `[hidden, q + k + v]` inside the op. */
-const packedAttention: OpSpec['infer'] = (_node, [input = UNKNOWN, weights = UNKNOWN]) => {
+const packedAttention: OpSpec['infer'] = (node, inputs) => {
+  const [input = UNKNOWN, weights = UNKNOWN, , , past] = inputs;
   const { dataType, shape } = input;
   if (shape === undefined) return [{ dataType }];
-  return [{ dataType, shape: [shape[0], shape[1], divideDims(weights.shape?.[1], 3)] }];
+  // Values may have a width of their own; queries, keys and values share the columns evenly otherwise.
+  const stated = intsAttribute(node, 'qkv_hidden_sizes');
+  const width = stated?.length === 3 ? stated[2] : divideDims(weights.shape?.[1], 3);
+  const heads = intAttribute(node, 'num_heads');
+  const total = addDims(past?.shape?.[3] ?? (node.inputs[4] ? undefined : 0), shape[1]);
+  const present = [2, shape[0], heads, total, divideDims(width, heads)];
+  return [
+    { dataType, shape: [shape[0], shape[1], width] },
+    { dataType: past?.dataType ?? dataType, shape: present },
+  ];
 };
 
 const sameAsInput: OpSpec['infer'] = (_node, [input = UNKNOWN]) => [

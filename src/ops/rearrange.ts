@@ -109,21 +109,25 @@ const slice: OpSpec['infer'] = (node, inputs, { opset }) => {
     dims[axis] = length;
     ranges[axis] = range;
   });
-  const elements = from.length === 1 ? slicedElements(input.elements, ranges[0]) : undefined;
-  return [evaluated(input.dataType, dims, elements)];
+  return [evaluated(input.dataType, dims, slicedElements(input, ranges))];
 };
 
+/** Elements at the picked indices of every axis, row-major. */
 function slicedElements(
-  elements: readonly Dim[] | undefined,
-  range: SliceRange | undefined,
+  { elements, shape }: Facts,
+  ranges: readonly (SliceRange | undefined)[],
 ): readonly Dim[] | undefined {
-  if (elements === undefined || range === undefined || typeof range.end !== 'number') {
-    return undefined;
+  if (elements === undefined || !isStatic(shape)) return undefined;
+  const strides = stridesOf(shape);
+  let offsets: readonly number[] = [0];
+  for (const [axis, range] of ranges.entries()) {
+    if (range === undefined || typeof range.end !== 'number') return undefined;
+    const { start, end, step } = range;
+    const picked: number[] = [];
+    for (let at = start; step > 0 ? at < end : at > end; at += step) picked.push(at);
+    offsets = offsets.flatMap((offset) => picked.map((at) => offset + at * (strides[axis] ?? 0)));
   }
-  const picked: Dim[] = [];
-  const { start, end, step } = range;
-  for (let at = start; step > 0 ? at < end : at > end; at += step) picked.push(elements[at]);
-  return picked;
+  return offsets.map((offset) => elements[offset]);
 }
 
 function slicedDim(

@@ -5,6 +5,7 @@ import { isStatic, multiplyDims } from './dim.ts';
 import {
   evaluated,
   type Facts,
+  forEachIndex,
   numbersOf,
   type OpSpec,
   positiveAxis,
@@ -78,9 +79,20 @@ const topK: OpSpec['infer'] = (node, [input = UNKNOWN, count]) => {
   ];
 };
 
-const nonZero: OpSpec['infer'] = (_node, [input = UNKNOWN]) => [
-  { dataType: 'int64', shape: [input.shape?.length, undefined] },
-];
+/** Indices of elements that are not zero, one row for each axis; how many there are only known elements tell. */
+const nonZero: OpSpec['infer'] = (_node, [input = UNKNOWN]) => {
+  const { shape } = input;
+  const elements = numbersOf(input);
+  if (elements === undefined || !isStatic(shape) || shape.length === 0)
+    return [{ dataType: 'int64', shape: [shape?.length, undefined] }];
+  const found: (readonly number[])[] = [];
+  let at = 0;
+  forEachIndex(shape, (index) => {
+    if (elements[at++] !== 0) found.push([...index]);
+  });
+  const rows = shape.flatMap((_, axis) => found.map((index) => index[axis]));
+  return [evaluated('int64', [shape.length, found.length], rows)];
+};
 
 /** Reducing operators. */
 export const REDUCE: readonly OpSpec[] = [

@@ -7,11 +7,11 @@ import { inferFacts } from '../passes/infer-facts.ts';
 import { inferShapes } from '../passes/infer-shapes.ts';
 import { runPasses } from '../passes/pass.ts';
 import { findConstant } from '../structure/constant-path.ts';
-import { factsAfter } from './facts-after.ts';
 import { type GraphContext, graphContext } from './graph-context.ts';
 import { type Cut, type KeptAxes, keptAxes, keptIndices } from './kept-axes.ts';
 import { pickAlongAxes } from './pick-along-axes.ts';
-import { isTouched, resizeNode } from './resize-node.ts';
+import { resizeNode } from './resize-node.ts';
+import { type SizeFacts, sizeFacts } from './size-facts.ts';
 
 /**
  * Returns the model without the units of `cuts`: weights, biases and scales are shorter, sizes in shapes, attributes
@@ -20,13 +20,14 @@ import { isTouched, resizeNode } from './resize-node.ts';
  */
 export function applyPruning(model: Model, cuts: readonly Cut[]): Model {
   if (cuts.every(({ removed }) => removed.length === 0)) return model;
+  for (const cut of cuts) requireEven(cut);
   const context = graphContext(model);
   const kept = keptAxes(context, cuts);
   const rewrite = beginRewrite(model.graph);
-  const forcing = { view: context.view, after: factsAfter(context, kept), rewrite };
-  const copies = new Set(cuts.flatMap(({ group }) => group.copies.map(({ value }) => value)));
+  const sizes = sizeFacts(context, kept);
+  const forcing = { view: context.view, sizes, rewrite };
   for (const node of model.graph.nodes) {
-    if (!isTouched(kept, copies, node)) continue;
+    refuseLeaks(context, sizes, node);
     const resized = resizeNode(context, kept, forcing, node);
     if (typeof resized === 'string') throw cannotFollow(node, resized);
     const cut = cutConstants(context, kept, rewrite, node, resized);
@@ -39,10 +40,43 @@ export function applyPruning(model: Model, cuts: readonly Cut[]): Model {
   return runPasses(pruned, [inferShapes]);
 }
 
+/** Query heads that share a key head are counted, not listed: uneven cuts would run and be wrong. */
+function requireEven({ group, removed }: Cut): void {
+  const { name, unitCount, blockCount } = group;
+  const size = unitCount / blockCount;
+  const counts = new Array<number>(blockCount).fill(0);
+  for (const unit of removed) {
+    const block = Math.floor(unit / size);
+    if (counts[block] === undefined)
+      throw new UnsupportedError(
+        `${name}: there is no unit ${unit} (expected 0 to ${unitCount - 1}). Prune again.`,
+      );
+    counts[block]++;
+  }
+  const isRepeated = new Set(removed).size !== removed.length;
+  if (isRepeated || new Set(counts).size > 1 || counts[0] === size)
+    throw new UnsupportedError(
+      `${name}: each of ${blockCount} stretches of ${size} must lose equally many units and keep one ` +
+        `(got ${counts.join(', ')}). Prune again.`,
+    );
+}
+
 function cannotFollow(node: Node, reason: string): UnsupportedError {
   return new UnsupportedError(
     `${node.name || node.outputs[0]}: its size cannot follow the cut (${reason}). Leave its layer out with --layers.`,
   );
+}
+
+/** Sizes that change and leave the graph, or enter a body, cannot be replaced where they are read. */
+function refuseLeaks({ view }: GraphContext, sizes: SizeFacts, node: Node): void {
+  for (const value of node.outputs) {
+    if (value === '' || !sizes.changes(value)) continue;
+    if (view.isOutput(value))
+      throw cannotFollow(node, `it is an output of the model and a size that the cut changes`);
+    const body = view.uses(value).find(({ inputIndex }) => inputIndex < 0);
+    if (body !== undefined)
+      throw cannotFollow(body.node, `its body reads ${value}, a size that the cut changes`);
+  }
 }
 
 /** Gives a node its own shorter copies of the constants that are cut for it. */

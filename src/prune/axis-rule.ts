@@ -48,6 +48,8 @@ export interface RuleContext {
   numbers(index: number): readonly number[] | undefined;
   /** Says whether an input is the same in every run. */
   isConstant(index: number): boolean;
+  /** Says whether an input is one of the model, as its caller gives it. */
+  isGiven(index: number): boolean;
   /** Says whether an input repeats along an axis what its producer read once. */
   repeatsAlong(index: number, axis: number): boolean;
   readonly opset: number;
@@ -59,13 +61,15 @@ export interface ResizeContext extends RuleContext {
   shapeAfter(operand: Operand): readonly Dim[] | undefined;
   /** The indices that stay along an axis, undefined where all do. */
   kept(operand: Operand, axis: number): readonly number[] | undefined;
-  /** The elements of an input as far as shape inference knows them: numbers, symbols. */
+  /** Says whether an axis loses indices, or copies of what does. */
+  shrinks(operand: Operand, axis: number): boolean;
+  /** The elements of an input that holds sizes: numbers, symbols, names for what only a run tells. */
   elements(index: number): readonly Dim[] | undefined;
 }
 
 /** What of a node carries sizes, after the cut. */
 export interface Resized {
-  /** New elements of inputs that hold sizes, by input position. */
+  /** Elements that inputs with sizes must hold after the cut, the same as before or not, by input position. */
   readonly inputs?: ReadonlyMap<number, readonly Dim[]>;
   readonly attributes?: ReadonlyMap<string, Attribute>;
 }
@@ -78,9 +82,14 @@ export interface AxisRule {
   readonly opTypes: readonly string[];
   /** Operator set domains; '' alone when absent. */
   readonly domains?: readonly string[];
+  /** Positions of inputs that say how large the output is or where it is cut: {@link AxisRule.resize} states them. */
+  readonly sizes?: readonly number[];
   /** Returns where the units of one axis lie in the other operands, or why units may not be removed there. */
   follow(node: Node, at: LabelledAxis, context: RuleContext): Spread | string;
-  /** Returns the sizes that the node states itself, undefined where it states none that change; a string says why not. */
+  /**
+   * Returns the sizes that the node states itself as they must be after the cut, undefined where it states none; a
+   * string says why they cannot be stated. Asked of nodes of which some operand loses indices.
+   */
   resize?(node: Node, context: ResizeContext): Resized | string | undefined;
 }
 
@@ -111,4 +120,11 @@ export function unitsOver(units: AxisUnits, size: number): AxisUnits {
   return units.length === size
     ? units
     : Int32Array.from({ length: size }, (_, index) => units[index % units.length]!);
+}
+
+/** Returns the smallest number that both divide. */
+export function leastCommonMultiple(a: number, b: number): number {
+  let [x, y] = [a, b];
+  while (y !== 0) [x, y] = [y, x % y];
+  return (a / x) * b;
 }

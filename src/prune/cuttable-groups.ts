@@ -6,18 +6,30 @@ import type { Cut } from './kept-axes.ts';
 
 /**
  * Returns the groups of which the graph takes a cut: every size that depends on them can follow. Others are declined
- * with the node whose size cannot. Tried on the graph alone, all groups at once unless that fails.
+ * with the node whose size cannot. Tried on the graph alone: all groups at once, and where that fails by halves,
+ * so that a few bad ones among hundreds cost little.
  */
 export function cuttableGroups(model: Model, found: PruneGroups): PruneGroups {
-  const { groups } = found;
-  if (whyNotCut(model, groups.map(smallestCut)) === undefined) return found;
   const declined: DeclinedGroup[] = [...found.declined];
-  const cuttable = groups.filter((group) => {
-    const reason = whyNotCut(model, [smallestCut(group)]);
-    if (reason !== undefined) declined.push({ name: group.name, ...reason });
-    return reason === undefined;
-  });
-  return { groups: cuttable, declined };
+  const cuttable: PruneGroup[] = [];
+  const add = (groups: readonly PruneGroup[]): void => {
+    const obstacle = whyNotCut(model, [...cuttable, ...groups].map(smallestCut));
+    if (obstacle === undefined) {
+      cuttable.push(...groups);
+      return;
+    }
+    const [first] = groups;
+    if (first === undefined) return;
+    if (groups.length === 1) {
+      declined.push({ name: first.name, ...obstacle });
+      return;
+    }
+    const half = Math.ceil(groups.length / 2);
+    add(groups.slice(0, half));
+    add(groups.slice(half));
+  };
+  add(found.groups);
+  return declined.length === found.declined.length ? found : { groups: cuttable, declined };
 }
 
 /** One unit of each stretch. */

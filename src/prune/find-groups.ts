@@ -2,11 +2,13 @@ import type { Model, Node } from '../ir/model.ts';
 import { nodeLabel } from '../ir/node-label.ts';
 import { presentOf, roleOf } from '../structure/input-role.ts';
 import { layerName } from '../structure/layer-name.ts';
-import { NO_UNIT } from './axis-rule.ts';
+import { inputAt, type LabelledAxis, NO_UNIT } from './axis-rule.ts';
 import { followUnits, isObstacle, type MayResize, type Reach } from './follow-units.ts';
 import { type GraphContext, graphContext, operandValue } from './graph-context.ts';
 import type { DeclinedGroup, GroupAxis, PruneGroup, PruneGroups } from './group.ts';
-import { isProduct, ruleOf } from './rules/index.ts';
+import { isPackedProduct, isProduct, ruleOf } from './rules/index.ts';
+
+const ONE_UNIT = new Int32Array(1);
 
 /** A product with a constant weight that sums over channels which perhaps may go. */
 interface Seed {
@@ -24,7 +26,7 @@ export function findGroups(model: Model): PruneGroups {
   const context = graphContext(model);
   const mayResize = cacheAxes(context);
   const groups: PruneGroup[] = [];
-  const declined: DeclinedGroup[] = [];
+  const declined: DeclinedGroup[] = [...unreadable(context)];
   const consumed = new Set<Node>();
   const names = new Set<string>();
   for (const seed of findSeeds(context)) {
@@ -56,7 +58,7 @@ function findSeeds(context: GraphContext): readonly Seed[] {
       for (let axis = 0; axis < rank; axis++) {
         const spread = ruleOf(node)?.follow(
           node,
-          { side: 'input', index, axis, units: new Int32Array(1) },
+          { side: 'input', index, axis, units: ONE_UNIT },
           context.of(node),
         );
         if (spread === undefined || typeof spread === 'string' || spread.consumes === undefined)
@@ -68,6 +70,32 @@ function findSeeds(context: GraphContext): readonly Seed[] {
     }
   }
   return seeds;
+}
+
+/** Products of a weight whose channels cannot be counted, and those whose weight is packed. */
+function unreadable(context: GraphContext): readonly DeclinedGroup[] {
+  return context.view.graph.nodes.flatMap((node) => {
+    const reason = whyUnreadable(context, node);
+    const label = nodeLabel(node);
+    return reason === undefined ? [] : [{ name: groupName(context, node), node: label, reason }];
+  });
+}
+
+function whyUnreadable(context: GraphContext, node: Node): string | undefined {
+  const at = (index: number): LabelledAxis => ({ ...inputAt(index), axis: 1, units: ONE_UNIT });
+  if (isPackedProduct(node)) {
+    const spread = ruleOf(node)?.follow(node, at(0), context.of(node));
+    return typeof spread === 'string' ? spread : undefined;
+  }
+  if (!isProduct(node)) return undefined;
+  const [a = '', b = ''] = node.inputs;
+  if (context.isConstant(a) === context.isConstant(b)) return undefined;
+  const data = context.isConstant(a) ? b : a;
+  if (context.shape(data) === undefined) return 'the shape of its input is unknown';
+  const weight = context.shape(context.isConstant(a) ? a : b);
+  const isGrouped = node.opType === 'Conv' && weight?.[1] !== 1;
+  const spread = isGrouped ? ruleOf(node)?.follow(node, at(0), context.of(node)) : undefined;
+  return typeof spread === 'string' ? spread : undefined;
 }
 
 /** Numbers the units in the order in which the seed reads them. */
@@ -128,5 +156,8 @@ function cacheAxes({ view }: GraphContext): MayResize {
     const present = presentOf(cache, outputNames);
     if (present !== undefined) resizable.add(present);
   }
-  return (value, axis) => resizable.has(value) && axis === view.facts(value).shape!.length - 3;
+  return (value, axis) => {
+    const rank = view.facts(value).shape?.length;
+    return rank !== undefined && rank >= 4 && resizable.has(value) && axis === rank - 3;
+  };
 }

@@ -88,7 +88,8 @@ export function followUnits(
     kind: 'ffn',
   };
   const units = Int32Array.from({ length: start.count }, (_, unit) => unit);
-  place(search, { value: start.value, axis: start.axis, units });
+  const reason = place(search, { value: start.value, axis: start.axis, units });
+  if (reason !== undefined) return { node: start.value, reason };
   for (let at = search.pending.pop(); at !== undefined; at = search.pending.pop()) {
     const obstacle = atInterface(search, at, mayResize) ?? visitNodes(search, at);
     if (obstacle !== undefined) return obstacle;
@@ -164,6 +165,8 @@ function apply(search: Search, node: Node, spread: Spread): Obstacle | undefined
     search.copies.set(`${axis} ${value}`, { value, axis });
   }
   for (const { axis, units, ...operand } of spread.axes) {
+    // A part of a Concat or Split beside the units loses nothing, nor does what reads it.
+    if (units.every((unit) => unit === NO_UNIT)) continue;
     const value = operandValue(node, operand);
     const reason = place(search, { ...placeOf(search, node, operand, value), axis, units });
     if (reason !== undefined) return blocked(reason);
@@ -185,6 +188,9 @@ function placeOf(search: Search, node: Node, operand: Operand, value: string): P
 
 /** Adds what is new and joins what differs; a reason when patterns do not fit. */
 function place(search: Search, found: PlacedUnits): string | undefined {
+  const size = search.context.shape(found.value)?.[found.axis];
+  if (typeof size === 'number' && size % found.units.length !== 0)
+    return `${found.value} has ${size} along axis ${found.axis} (expected ${found.units.length} channels)`;
   const key = `${found.axis} ${found.value} ${found.reader === undefined ? '' : readerKey(search, found)}`;
   const known = search.placed.get(key);
   if (known === undefined) {

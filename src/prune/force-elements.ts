@@ -1,9 +1,10 @@
-import type { Dim, Node } from '../ir/model.ts';
+import { canonicalDomain, type Dim, type Node } from '../ir/model.ts';
 import { addConstant, insertBefore, type Rewrite } from '../ir/rewrite.ts';
 import { divideDims } from '../ops/dim.ts';
-import { type Facts, numbersOf } from '../ops/op-spec.ts';
+import { numbersOf } from '../ops/op-spec.ts';
 import { tensorOfElements } from '../ops/tensor-elements.ts';
 import type { GraphView } from '../passes/graph-view.ts';
+import { isSameElements, type SizeFacts } from './size-facts.ts';
 
 /** Ops that hand on the same elements in the same order. */
 const SAME_ORDER = ['Identity', 'Cast', 'Unsqueeze', 'Squeeze', 'Reshape', 'Flatten'];
@@ -11,8 +12,7 @@ const SAME_ORDER = ['Identity', 'Cast', 'Unsqueeze', 'Squeeze', 'Reshape', 'Flat
 /** What forcing needs to know and where it writes. */
 export interface Forcing {
   readonly view: GraphView;
-  /** What shape arithmetic gives after the cut by itself. */
-  readonly after: (value: string) => Facts;
+  readonly sizes: SizeFacts;
   readonly rewrite: Rewrite;
   /** The node that reads the sizes; copies of nodes are put before it. */
   readonly reader: Node;
@@ -22,81 +22,152 @@ export interface Forcing {
  * Returns a value that holds `wanted` where a shape vector would hold other numbers: constants in it are replaced by
  * new ones for this reader alone, because exporters share equal constants between head counts and other things.
  * What is computed from the shape of a value follows that value and stays. The same value back where it holds
- * them already, or cannot be made to.
+ * them already, undefined where it cannot be made to.
  */
-export function forceElements(forcing: Forcing, value: string, wanted: readonly Dim[]): string {
-  const { view, after } = forcing;
-  const now = after(value);
-  if (now.elements?.every((element, index) => element === wanted[index]) ?? false) return value;
+export function forceElements(
+  forcing: Forcing,
+  value: string,
+  wanted: readonly Dim[],
+): string | undefined {
+  const { view, sizes } = forcing;
+  if (isSameElements(sizes.after(value).elements, wanted)) return value;
   const node = view.producer(value);
-  if (view.graph.initializers.has(value) || node?.opType === 'Constant') {
+  if (view.graph.initializers.has(value) || isOnnx(node, 'Constant')) {
     return forceConstant(forcing, value, wanted);
   }
-  if (node === undefined) return value;
+  if (node === undefined) return undefined;
   const inputs = forceInputs(forcing, node, wanted);
-  if (inputs.some((name, index) => name !== node.inputs[index])) {
-    return copyNode(forcing, node, inputs);
-  }
+  if (inputs !== undefined) return copyNode(forcing, node, inputs);
   // The width of another value that happened to be the same (`x.reshape(B, N, C)` in vision transformers).
-  const isKnown = numbersOf(view.facts(value)) !== undefined;
-  return isKnown ? forceConstant(forcing, value, wanted) : value;
+  return forceConstant(forcing, value, wanted);
 }
 
-function forceConstant({ view, rewrite }: Forcing, value: string, wanted: readonly Dim[]): string {
+function isOnnx(node: Node | undefined, ...opTypes: readonly string[]): node is Node {
+  return node !== undefined && canonicalDomain(node.domain) === '' && opTypes.includes(node.opType);
+}
+
+function forceConstant(
+  { view, rewrite }: Forcing,
+  value: string,
+  wanted: readonly Dim[],
+): string | undefined {
   const numbers = numbersOf({ elements: wanted });
-  const { dataType = 'int64', shape = [] } = view.facts(value);
-  const tensor = numbers && tensorOfElements(value, dataType, shape.map(Number), numbers);
-  if (tensor === undefined) return value;
+  const { dataType = 'int64', shape = [wanted.length] } = view.facts(value);
+  const dims = shape.length === 1 ? [wanted.length] : shape;
+  if (numbers === undefined || !dims.every((dim) => typeof dim === 'number')) return undefined;
+  const tensor = tensorOfElements(value, dataType, dims, numbers);
+  if (tensor === undefined) return undefined;
   rewrite.perhapsUnused.add(value);
   return addConstant(rewrite, tensor);
 }
 
-function forceInputs(forcing: Forcing, node: Node, wanted: readonly Dim[]): readonly string[] {
-  const { view } = forcing;
+/** Returns inputs of a node with which it gives the elements, undefined where there are none. */
+function forceInputs(
+  forcing: Forcing,
+  node: Node,
+  wanted: readonly Dim[],
+): readonly string[] | undefined {
   const [first = '', ...others] = node.inputs;
-  if (SAME_ORDER.includes(node.opType)) return [forceElements(forcing, first, wanted), ...others];
-  if (node.opType === 'Concat') {
-    let start = 0;
-    return node.inputs.map((input) => {
-      const length = view.facts(input).elements?.length ?? 0;
-      start += length;
-      return forceElements(forcing, input, wanted.slice(start - length, start));
-    });
+  if (isOnnx(node, ...SAME_ORDER)) {
+    const forced = forceElements(forcing, first, wanted);
+    return forced === undefined ? undefined : [forced, ...others];
   }
-  if (node.opType === 'Where') return forceBranches(forcing, node, wanted);
-  return node.opType === 'Mul' ? forceFactor(forcing, node, wanted) : node.inputs;
+  if (isOnnx(node, 'Concat')) return forceParts(forcing, node, wanted);
+  if (isOnnx(node, 'Where')) return forceBranches(forcing, node, wanted);
+  if (isOnnx(node, 'Mul')) return forceFactor(forcing, node, wanted);
+  return isOnnx(node, 'Div') ? forceDivisor(forcing, node, wanted) : undefined;
+}
+
+function forceParts(
+  forcing: Forcing,
+  node: Node,
+  wanted: readonly Dim[],
+): readonly string[] | undefined {
+  const { view, sizes } = forcing;
+  const whole = sizes.before(node.outputs[0] ?? '').elements ?? [];
+  let start = 0;
+  const parts: string[] = [];
+  for (const input of node.inputs) {
+    const [length] = view.facts(input).shape ?? [];
+    if (typeof length !== 'number') return undefined;
+    const end = start + length;
+    const part = wanted.slice(start, end);
+    // What no cut reaches goes on as it is, also where only a run tells it.
+    const stays = !sizes.changes(input) && isSameElements(part, whole.slice(start, end));
+    const forced = stays ? input : forceElements(forcing, input, part);
+    if (forced === undefined) return undefined;
+    parts.push(forced);
+    start = end;
+  }
+  return start === wanted.length ? parts : undefined;
 }
 
 /** Each element comes from one of two operands; the test stays the one of the old sizes. */
-function forceBranches(forcing: Forcing, node: Node, wanted: readonly Dim[]): readonly string[] {
-  const { view } = forcing;
+function forceBranches(
+  forcing: Forcing,
+  node: Node,
+  wanted: readonly Dim[],
+): readonly string[] | undefined {
+  const { view, sizes } = forcing;
   const [test = '', ...operands] = node.inputs;
   const chosen = numbersOf(view.facts(test));
-  if (chosen === undefined) return node.inputs;
-  const next = operands.map((operand, branch) => {
-    const elements = view.facts(operand).elements;
-    if (elements === undefined || elements.length !== wanted.length) return operand;
-    const own = elements.map((element, index) => {
+  if (chosen === undefined || sizes.changes(test)) return undefined;
+  const next: string[] = [];
+  for (const [branch, operand] of operands.entries()) {
+    const { elements } = sizes.after(operand);
+    const own = elements?.map((element, index) => {
       const isOwn = (chosen[chosen.length === 1 ? 0 : index] === 1) === (branch === 0);
       return isOwn ? wanted[index] : element;
     });
-    return forceElements(forcing, operand, own);
-  });
+    const isTaken = chosen.some((test) => (test === 1) === (branch === 0));
+    const isWhole = own?.length === wanted.length;
+    const whole = isWhole ? forceElements(forcing, operand, own) : undefined;
+    const forced = isTaken ? whole : operand;
+    if (forced === undefined) return undefined;
+    next.push(forced);
+  }
   return [test, ...next];
 }
 
 /** `KV heads * copies`: the constant factor is what the other leaves. */
-function forceFactor(forcing: Forcing, node: Node, wanted: readonly Dim[]): readonly string[] {
-  const { view, after } = forcing;
+function forceFactor(
+  forcing: Forcing,
+  node: Node,
+  wanted: readonly Dim[],
+): readonly string[] | undefined {
+  const { view, sizes } = forcing;
   const isStored = (value: string): boolean =>
-    view.graph.initializers.has(value) || view.producer(value)?.opType === 'Constant';
+    view.graph.initializers.has(value) || isOnnx(view.producer(value), 'Constant');
   const index = node.inputs.findIndex(isStored);
   const other = node.inputs[1 - index];
-  if (index < 0 || other === undefined || isStored(other)) return node.inputs;
-  const factors = after(other).elements?.map((element, at) => divideDims(wanted[at], element));
+  if (index < 0 || other === undefined || isStored(other)) return undefined;
+  const factors = sizes
+    .after(other)
+    .elements?.map((element, at) => divideDims(wanted[at], element));
   if (factors?.length !== wanted.length || !factors.every((factor) => factor !== undefined))
-    return node.inputs;
-  return node.inputs.with(index, forceElements(forcing, node.inputs[index]!, factors));
+    return undefined;
+  const forced = forceElements(forcing, node.inputs[index]!, factors);
+  return forced === undefined ? undefined : node.inputs.with(index, forced);
+}
+
+/** `rows / heads`, of which the rows have become fewer: the constant divisor is what is left of them. */
+function forceDivisor(
+  forcing: Forcing,
+  node: Node,
+  wanted: readonly Dim[],
+): readonly string[] | undefined {
+  const { view, sizes } = forcing;
+  const [dividend = '', divisor = ''] = node.inputs;
+  const isStored =
+    view.graph.initializers.has(divisor) || isOnnx(view.producer(divisor), 'Constant');
+  const { dataType } = view.facts(dividend);
+  if (!isStored || (dataType !== 'int64' && dataType !== 'int32')) return undefined;
+  const elements = sizes.after(dividend).elements;
+  const divisors = elements?.map((element, at) => divideDims(element, wanted[at]));
+  if (divisors?.length !== wanted.length || !divisors.every((dim) => dim !== undefined))
+    return undefined;
+  const forced = forceElements(forcing, divisor, divisors);
+  return forced === undefined ? undefined : [dividend, forced];
 }
 
 function copyNode({ rewrite, reader }: Forcing, node: Node, inputs: readonly string[]): string {

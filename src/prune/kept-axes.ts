@@ -1,6 +1,6 @@
 import type { Dim, Node } from '../ir/model.ts';
 import { divideDims, multiplyDims } from '../ops/dim.ts';
-import { NO_UNIT } from './axis-rule.ts';
+import { leastCommonMultiple, NO_UNIT } from './axis-rule.ts';
 import type { Place } from './follow-units.ts';
 import type { GraphContext } from './graph-context.ts';
 import type { PruneGroup } from './group.ts';
@@ -25,6 +25,14 @@ export interface KeptAxes {
     before: readonly Dim[],
     reader?: { readonly node: Node; readonly index: number },
   ): readonly Dim[];
+  /** Says whether an axis loses indices, or copies of what does. */
+  shrinks(
+    value: string,
+    axis: number,
+    reader?: { readonly node: Node; readonly index: number },
+  ): boolean;
+  /** Says whether any axis does. */
+  touches(value: string, reader?: { readonly node: Node; readonly index: number }): boolean;
   /** Every place that loses indices. */
   readonly places: readonly Place[];
 }
@@ -70,14 +78,17 @@ export function keptAxes(context: GraphContext, cuts: readonly Cut[]): KeptAxes 
         return pattern === undefined ? dim : shortened(dim, pattern);
       });
     },
+    shrinks: (value, axis, reader) =>
+      of(value, reader).has(axis) || (copies.get(value)?.has(axis) ?? false),
+    touches: (value, reader) => of(value, reader).size > 0 || copies.has(value),
     places: [...places.values()],
   };
 }
 
-/** What stays in both patterns, repeated to the longer of them. */
+/** What stays in both patterns, repeated until both begin anew together. */
 function both(a: Uint8Array | undefined, b: Uint8Array): Uint8Array {
   if (a === undefined) return b;
-  const length = Math.max(a.length, b.length);
+  const length = leastCommonMultiple(a.length, b.length);
   return Uint8Array.from({ length }, (_, index) => a[index % a.length]! & b[index % b.length]!);
 }
 

@@ -1,13 +1,16 @@
-import type { Node } from '../ir/model.ts';
-import { type Operand, operandsOf, type ResizeContext } from './axis-rule.ts';
+import type { Dim, Node } from '../ir/model.ts';
+import { type Operand, operandsOf, type ResizeContext, type Resized } from './axis-rule.ts';
 import { type Forcing, forceElements } from './force-elements.ts';
 import { type GraphContext, operandValue } from './graph-context.ts';
 import { type KeptAxes, keptIndices } from './kept-axes.ts';
 import { ruleOf } from './rules/index.ts';
+import type { SizeFacts } from './size-facts.ts';
 
 /**
- * Returns a node with the sizes that it states itself - attributes, shape inputs - as they are after the cut, the
- * same node where it states none. A string says why they cannot be restated.
+ * Returns a node with the sizes that it reads - attributes, shape inputs - as they are after the cut, the same node
+ * where nothing changes. Sizes that it states itself follow its operands; whatever else it computes with a size that
+ * the cut changes, it goes on computing with the old one, as the masked original does. A string says why a size
+ * cannot be made to hold what it must.
  */
 export function resizeNode(
   context: GraphContext,
@@ -15,31 +18,57 @@ export function resizeNode(
   forcing: Omit<Forcing, 'reader'>,
   node: Node,
 ): Node | string {
-  const rule = ruleOf(node);
-  if (rule?.resize === undefined) return node;
-  const resized = rule.resize(node, resizeContext(context, kept, node));
-  if (resized === undefined || typeof resized === 'string') return resized ?? node;
-  const inputs = node.inputs.map((value, index) => {
-    const wanted = resized.inputs?.get(index);
-    return wanted === undefined
-      ? value
-      : forceElements({ ...forcing, reader: node }, value, wanted);
-  });
+  const { sizes } = forcing;
+  const stated = isTouched(kept, node) ? statedSizes(context, kept, sizes, node) : {};
+  if (typeof stated === 'string') return stated;
+  const own = new Set(ruleOf(node)?.sizes ?? []);
+  const isArithmetic =
+    sizes.isArithmetic(node) &&
+    !node.inputs.some((value, at) => own.has(at) && sizes.changes(value));
+  const inputs: string[] = [];
+  for (const [index, value] of node.inputs.entries()) {
+    const old = isArithmetic || !sizes.changes(value) ? undefined : sizes.before(value).elements;
+    const wanted = stated.inputs?.get(index) ?? old;
+    const forced =
+      wanted === undefined ? value : forceElements({ ...forcing, reader: node }, value, wanted);
+    if (forced === undefined) return whyNotForced(value, own.has(index), wanted);
+    inputs.push(forced);
+  }
   const attributes =
-    resized.attributes === undefined
+    stated.attributes === undefined
       ? node.attributes
-      : new Map([...node.attributes, ...resized.attributes]);
+      : new Map([...node.attributes, ...stated.attributes]);
   const same =
     attributes === node.attributes && inputs.every((value, index) => value === node.inputs[index]);
   return same ? node : { ...node, inputs, attributes };
 }
 
-function resizeContext(context: GraphContext, kept: KeptAxes, node: Node): ResizeContext {
+function whyNotForced(value: string, isSize: boolean, wanted: readonly Dim[] | undefined): string {
+  return isSize
+    ? `${value} cannot be made to hold the sizes ${wanted?.map((dim) => dim ?? '?').join(', ')}`
+    : `it computes with ${value}, a size that the cut changes`;
+}
+
+function statedSizes(
+  context: GraphContext,
+  kept: KeptAxes,
+  sizes: SizeFacts,
+  node: Node,
+): Resized | string {
+  return ruleOf(node)?.resize?.(node, resizeContext(context, kept, sizes, node)) ?? {};
+}
+
+function resizeContext(
+  context: GraphContext,
+  kept: KeptAxes,
+  sizes: SizeFacts,
+  node: Node,
+): ResizeContext {
   const rules = context.of(node);
   const readerOf = ({ side, index }: Operand) => (side === 'input' ? { node, index } : undefined);
   return {
     ...rules,
-    elements: (index) => context.view.facts(node.inputs[index] ?? '').elements,
+    elements: (index) => sizes.before(node.inputs[index] ?? '').elements,
     shapeAfter(operand) {
       const before = rules.shape(operand);
       return before && kept.shape(operandValue(node, operand), before, readerOf(operand));
@@ -50,13 +79,14 @@ function resizeContext(context: GraphContext, kept: KeptAxes, node: Node): Resiz
       if (pattern === undefined) return undefined;
       return keptIndices(pattern, typeof size === 'number' ? size : pattern.length);
     },
+    shrinks: (operand, axis) => kept.shrinks(operandValue(node, operand), axis, readerOf(operand)),
   };
 }
 
 /** Says whether an operand of a node loses indices. */
-export function isTouched(kept: KeptAxes, values: ReadonlySet<string>, node: Node): boolean {
-  return operandsOf(node).some((operand) => {
-    const value = operandValue(node, operand);
-    return values.has(value) || kept.of(value, { node, index: operand.index }).size > 0;
+function isTouched(kept: KeptAxes, node: Node): boolean {
+  return operandsOf(node).some(({ side, index }) => {
+    const value = operandValue(node, { side, index });
+    return kept.touches(value, side === 'input' ? { node, index } : undefined);
   });
 }

@@ -71,6 +71,10 @@ describe('exit code 2: usage', () => {
 
   it.each([
     [
+      ['inspect', 'a', '--prunable', '--sensitivity'],
+      '--prunable: lists groups and measures nothing (got --sensitivity as well). Ask for one of them.',
+    ],
+    [
       ['inspect', 'no-such-model.onnx'],
       'no-such-model.onnx: there is no such file or folder. Check the path.',
     ],

@@ -94,7 +94,10 @@ describe('help', () => {
                                      found, quantizable layers, and a size forecast
                                      per recipe. Reads a sample of the weights alone.
                                      With --sensitivity: what INT8 activations cost,
-                                     layer by layer, measured on held-out data.
+                                     layer by layer, measured on held-out data. With
+                                     --prunable: which channels and heads could go,
+                                     what each step of them saves, and what cannot and
+                                     why.
         calibrate [options] [model]  Run the calibration passes over a data set and
                                      write calibration.json: statistics and the INT8
                                      scale of every linear layer input.
@@ -134,7 +137,8 @@ describe('help', () => {
       Show what is inside: parameters, bytes, blocks found, quantizable layers, and a
       size forecast per recipe. Reads a sample of the weights alone. With
       --sensitivity: what INT8 activations cost, layer by layer, measured on held-out
-      data.
+      data. With --prunable: which channels and heads could go, what each step of them
+      saves, and what cannot and why.
 
       Arguments:
         model                       an .onnx file, or a folder with one
@@ -142,6 +146,8 @@ describe('help', () => {
       Options:
         --config <file>             config to take the model from
         --sensitivity               rank the linear layers by the KL that they add
+        --prunable                  list what can be pruned and what each step saves;
+                                    no data needed
         --recipe <name|file>        what is ranked (default: "w8a8")
         --calibration <file>        calibration.json already made
         --search-samples <count>    held-out windows to measure on
@@ -155,6 +161,7 @@ describe('help', () => {
 
       Examples:
         $ autoglm inspect model.onnx
+        $ autoglm inspect model.onnx --prunable
         $ autoglm inspect model.onnx --sensitivity --data calibration/text
       "
     `);

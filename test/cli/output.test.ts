@@ -26,6 +26,7 @@ writeFileSync(
 /** Each builds on those before it. */
 const VERBS: readonly (readonly [schema: string, ...args: string[]])[] = [
   ['autoglm.inspect/1', 'inspect', MODEL],
+  ['autoglm.prunable/1', 'inspect', MODEL, '--prunable'],
   ['autoglm.calibrate/1', 'calibrate', MODEL, ...DATA, '-o', 'calibration'],
   ['autoglm.calibrate/1', 'calibrate', MODEL, ...DATA, '--dry-run'],
   ['autoglm.calibrate/1', 'calibrate', 'merge', 'calibration/calibration.json', '-o', 'merged'],

@@ -190,10 +190,26 @@ function activation(builder: GraphBuilder, x: string, width: number, parts: stri
   }
 }
 
+/** The size of the last axis as a vector of one element. */
+function widthOf(builder: GraphBuilder, x: string): string {
+  return builder.op('Gather', [builder.op('Shape', [x]), builder.ints(-1)], { axis: 0n });
+}
+
 /** Moves the hidden channels about and back, or does what no cut can pass. */
 function detour(builder: GraphBuilder, x: string, width: number, parts: string[]): string {
-  const kinds = ['none', 'none', 'none', 'transpose', 'squeeze', 'pad', 'reshape', 'expand'];
-  const kind = builder.dice.pick([...kinds, ...(builder.options.isInteger ? [] : ['softmax'])]);
+  const kinds = [
+    'none',
+    'none',
+    'none',
+    'transpose',
+    'squeeze',
+    'pad',
+    'reshape',
+    'expand',
+    'rows',
+  ];
+  const floats = builder.options.isInteger ? [] : ['softmax', 'width', 'table'];
+  const kind = builder.dice.pick([...kinds, ...floats]);
   if (kind !== 'none') parts.push(`detour ${kind}`);
   switch (kind) {
     case 'transpose':
@@ -219,6 +235,25 @@ function detour(builder: GraphBuilder, x: string, width: number, parts: string[]
     }
     case 'softmax':
       return builder.op('Softmax', [x], { axis: -1n });
+    case 'rows': {
+      // `x.view(-1, x.size(-1))`, and back.
+      const target = builder.op('Concat', [builder.ints(-1), widthOf(builder, x)], { axis: 0n });
+      const rows = builder.op('Relu', [builder.op('Reshape', [x, target])]);
+      return builder.op('Reshape', [rows, builder.shape('B', 'T', builder.dice.pick([width, -1]))]);
+    }
+    case 'width': {
+      const float = builder.op('Cast', [widthOf(builder, x)], { to: 1n });
+      return builder.op('Div', [x, builder.op('Sqrt', [float])]);
+    }
+    case 'table': {
+      // Looked up by position, as a bias by distance is.
+      const places = builder.op('Range', [
+        builder.constant('int64', [], [0]),
+        builder.op('Squeeze', [builder.runSize('T'), builder.ints(0)]),
+        builder.constant('int64', [], [1]),
+      ]);
+      return builder.op('Add', [x, builder.op('Gather', [builder.weight(9, width), places])]);
+    }
     default:
       return x;
   }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.ts';
 import { renderInspection } from '../../report/inspection.ts';
+import { renderPrunable } from '../../report/prunable.ts';
 import { renderSensitivity } from '../../report/sensitivity.ts';
 import {
   addCommonOptions,
@@ -21,6 +22,7 @@ interface SensitivityOptions extends DataOptions {
 interface InspectOptions extends CommonOptions, SensitivityOptions {
   readonly config?: string;
   readonly sensitivity?: true;
+  readonly prunable?: true;
 }
 
 /** Adds `autoglm inspect`. */
@@ -29,10 +31,11 @@ export function registerInspect(program: Command): void {
     .command('inspect')
     .argument('[model]', 'an .onnx file, or a folder with one')
     .description(
-      'Show what is inside: parameters, bytes, blocks found, quantizable layers, and a size forecast per recipe. Reads a sample of the weights alone. With --sensitivity: what INT8 activations cost, layer by layer, measured on held-out data.',
+      'Show what is inside: parameters, bytes, blocks found, quantizable layers, and a size forecast per recipe. Reads a sample of the weights alone. With --sensitivity: what INT8 activations cost, layer by layer, measured on held-out data. With --prunable: which channels and heads could go, what each step of them saves, and what cannot and why.',
     )
     .option('--config <file>', 'config to take the model from')
     .option('--sensitivity', 'rank the linear layers by the KL that they add')
+    .option('--prunable', 'list what can be pruned and what each step saves; no data needed')
     .option('--recipe <name|file>', 'what is ranked (default: "w8a8")')
     .option('--calibration <file>', 'calibration.json already made')
     .option('--search-samples <count>', 'held-out windows to measure on', parseCount)
@@ -41,11 +44,17 @@ export function registerInspect(program: Command): void {
       `
 Examples:
   $ autoglm inspect model.onnx
+  $ autoglm inspect model.onnx --prunable
   $ autoglm inspect model.onnx --sensitivity --data calibration/text`,
     );
   addCommonOptions(addDataOptions(command)).action(
     async (model: string | undefined, options: InspectOptions) => {
       if (options.sensitivity !== true) refuseMeasuring(options);
+      if (options.sensitivity === true && options.prunable === true) {
+        throw new UsageError(
+          '--prunable: lists groups and measures nothing (got --sensitivity as well). Ask for one of them.',
+        );
+      }
       await withTerminal(options, (terminal) => show(model, options, terminal));
     },
   );
@@ -56,6 +65,12 @@ async function show(
   options: InspectOptions,
   terminal: Terminal,
 ): Promise<void> {
+  if (options.prunable === true) {
+    const { inspectPrunable } = await import('../../workflows/inspect-prunable.ts');
+    const outcome = await inspectPrunable({ model, config: options.config });
+    terminal.result(outcome, renderPrunable(outcome, terminal));
+    return;
+  }
   const { inspect } = await import('../../workflows/inspect.ts');
   const summary = await inspect({ model, config: options.config });
   if (options.sensitivity !== true) {

@@ -24,7 +24,8 @@ export function followBroadcast(
     const dim = dims[dims.length - fromEnd];
     // Shorter operands and axes of 1 are repeated over all units.
     if (dims.length < fromEnd || dim === 1) continue;
-    if (dim !== size) return `it broadcasts an axis of ${dim ?? 'unknown size'} against ${size}`;
+    if (dim === undefined || dim !== size)
+      return `it broadcasts an axis of ${dim ?? 'unknown size'} against ${size}`;
     axes.push({ ...operand, axis: dims.length - fromEnd, units: at.units });
   }
   return { axes };

@@ -2,26 +2,32 @@
 import { canonicalDomain, type Node } from '../../ir/model.ts';
 import type { AxisRule } from '../axis-rule.ts';
 import { ATTENTION } from './attention.ts';
+import { CONTRIB_ATTENTION } from './attention-contrib.ts';
 import { contribActivations, dropout, pointwise } from './elementwise.ts';
 import { NORMALIZATION } from './normalization.ts';
+import { PARTS } from './parts.ts';
 import { isProduct, PRODUCTS } from './products.ts';
-import { QUANTIZATION } from './quantization.ts';
+import { isPackedProduct, QUANTIZATION } from './quantization.ts';
 import { REARRANGE } from './rearrange.ts';
-import { reshape } from './reshape.ts';
+import { RESHAPE } from './reshape.ts';
+import { SIZES } from './sizes.ts';
 
-export { isProduct };
+export { isPackedProduct, isProduct };
 
 /** Every kind of operator through which channels and heads are followed. */
 export const AXIS_RULES: readonly AxisRule[] = [
   ...ATTENTION,
+  ...CONTRIB_ATTENTION,
   contribActivations,
   dropout,
   ...NORMALIZATION,
   pointwise,
+  ...PARTS,
   ...PRODUCTS,
   ...QUANTIZATION,
   ...REARRANGE,
-  reshape,
+  ...RESHAPE,
+  ...SIZES,
 ];
 
 const BY_KEY: ReadonlyMap<string, AxisRule> = new Map(

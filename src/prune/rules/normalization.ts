@@ -32,21 +32,29 @@ const softmax: AxisRule = {
   },
 };
 
-/** Norms over the last axes; scale and bias lie on those alone. */
+/** Norms over the last axes; scale and bias lie on those, and perhaps on axes of heads before them. */
 const layerNorm: AxisRule = {
   opTypes: ['LayerNormalization', 'RMSNormalization', 'SimplifiedLayerNormalization'],
   domains: ['', 'com.microsoft'],
   follow(node, at, context) {
-    const rank = rankOf(context);
-    const axis = positiveAxis(intAttribute(node, 'axis', -1), rank);
-    const isData = at.side === 'output' || at.index === 0;
-    if (!isData || at.axis >= axis)
+    const rank = context.shape(DATA)?.length;
+    if (rank === undefined) return 'the rank is unknown';
+    const isParameter = at.side === 'input' && at.index > 0;
+    const own = context.shape(at)?.length;
+    if (isParameter && own === undefined) return 'the rank of the scale is unknown';
+    const axis = isParameter ? at.axis + rank - own! : at.axis;
+    if (axis >= positiveAxis(intAttribute(node, 'axis', -1), rank))
       return 'it normalises over the channels: the residual width stays';
-    const axes: LabelledAxis[] = [DATA, OUTPUT].map((operand) => ({
-      ...operand,
-      axis: at.axis,
-      units: at.units,
-    }));
+    const axes: LabelledAxis[] = [];
+    for (const operand of operandsOf(node)) {
+      const isScale = operand.side === 'input' && operand.index > 0;
+      const shape = isScale ? context.shape(operand) : undefined;
+      if (isScale && shape === undefined) return 'the rank of the scale is unknown';
+      // Mean and deviation have all axes of the data, those that are normalised of size 1.
+      const place = shape === undefined ? axis : axis - rank + shape.length;
+      if (place < 0 || shape?.[place] === 1) continue;
+      axes.push({ ...operand, axis: place, units: at.units });
+    }
     return { axes };
   },
 };

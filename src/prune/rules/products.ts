@@ -1,5 +1,5 @@
 import { intAttribute } from '../../ir/attributes.ts';
-import type { Node } from '../../ir/model.ts';
+import { canonicalDomain, type Node } from '../../ir/model.ts';
 import {
   type AxisRule,
   inputAt,
@@ -81,49 +81,30 @@ function followMatrix(at: LabelledAxis, context: RuleContext, axes: ProductAxes)
   return pair(inputAt(1), OUTPUT, columns);
 }
 
+/** `alpha * A B + beta * C`, C broadcast over rows, columns or both. */
 const gemm: AxisRule = {
   opTypes: ['Gemm'],
   follow(node, at, context) {
     const a = intAttribute(node, 'transA', 0) === 1 ? 0 : 1;
     const b = intAttribute(node, 'transB', 0) === 1 ? 1 : 0;
-    const bias = context.shape(inputAt(2));
-    if (at.side === 'input' && at.index === 2) {
-      const onColumns = at.axis === (bias?.length ?? 0) - 1;
-      if (!onColumns) return 'a bias with rows';
-      return columnsWithBias(at, context, bias, b);
-    }
-    const spread = followMatrix(at, context, {
-      depth: [a, b],
-      rows: [1 - a, 0],
-      columns: [1 - b, 1],
-    });
-    if (
-      typeof spread === 'string' ||
-      !spread.axes.some(({ side, axis }) => side === 'output' && axis === 1)
-    ) {
-      return spread;
-    }
-    return columnsWithBias(at, context, bias, b);
+    const axes: ProductAxes = { depth: [a, b], rows: [1 - a, 0], columns: [1 - b, 1] };
+    const bias = (node.inputs[2] ?? '') === '' ? [] : context.shape(inputAt(2));
+    if (bias === undefined) return 'the shape of the bias is unknown';
+    const isBias = at.side === 'input' && at.index === 2;
+    // Axes of the bias are counted from the end.
+    const product = isBias ? { ...at, ...OUTPUT, axis: at.axis + 2 - bias.length } : at;
+    const spread = followMatrix(product, context, axes);
+    if (typeof spread === 'string') return spread;
+    const made = spread.axes.find(({ side }) => side === 'output')?.axis;
+    const onBias = made === undefined ? -1 : made - 2 + bias.length;
+    if (made === undefined || onBias < 0 || bias[onBias] === 1) return spread;
+    const size =
+      made === 0 ? context.shape(inputAt(0))?.[1 - a] : context.shape(inputAt(1))?.[1 - b];
+    if (size === undefined || bias[onBias] !== size)
+      return `it broadcasts a bias of ${bias[onBias] ?? 'unknown size'} over ${size ?? 'an unknown size'}`;
+    return { ...spread, axes: [...spread.axes, { ...inputAt(2), axis: onBias, units: at.units }] };
   },
 };
-
-function columnsWithBias(
-  at: LabelledAxis,
-  context: RuleContext,
-  bias: readonly unknown[] | undefined,
-  depthOfWeight: number,
-): Spread {
-  const { units } = at;
-  const width = context.shape(OUTPUT)?.[1];
-  const hasColumns = bias !== undefined && bias.length > 0 && bias.at(-1) === width && width !== 1;
-  return {
-    axes: [
-      { ...inputAt(1), axis: 1 - depthOfWeight, units },
-      { ...OUTPUT, axis: 1, units },
-      ...(hasColumns ? [{ ...inputAt(2), axis: bias.length - 1, units }] : []),
-    ],
-  };
-}
 
 const conv: AxisRule = {
   opTypes: ['Conv'],
@@ -175,5 +156,8 @@ export const PRODUCTS: readonly AxisRule[] = [matMul, gemm, conv];
 
 /** Says which of the nodes that consume channels a node is: those whose weight a group may cut along its inputs. */
 export function isProduct(node: Node): boolean {
-  return node.domain === '' && PRODUCTS.some(({ opTypes }) => opTypes.includes(node.opType));
+  return (
+    canonicalDomain(node.domain) === '' &&
+    PRODUCTS.some(({ opTypes }) => opTypes.includes(node.opType))
+  );
 }

@@ -1,4 +1,5 @@
 import { intAttribute } from '../../ir/attributes.ts';
+import { canonicalDomain, type Node } from '../../ir/model.ts';
 import { positiveAxis } from '../../ops/op-spec.ts';
 import { type AxisRule, inputAt, type LabelledAxis, outputAt } from '../axis-rule.ts';
 
@@ -52,6 +53,14 @@ const integerProducts: AxisRule = {
   domains: ['', 'com.microsoft'],
   follow: () => 'its weight is packed integers: prune the float model, then quantize',
 };
+
+/** Says whether a node multiplies by a weight of packed integers, which no group cuts. */
+export function isPackedProduct(node: Node): boolean {
+  const domains = integerProducts.domains ?? [];
+  return (
+    domains.includes(canonicalDomain(node.domain)) && integerProducts.opTypes.includes(node.opType)
+  );
+}
 
 /** Quantizing operators. */
 export const QUANTIZATION: readonly AxisRule[] = [affine, integerProducts];

@@ -1,3 +1,4 @@
+import { intAttribute } from '../../ir/attributes.ts';
 import type { Dim } from '../../ir/model.ts';
 import { divideDims, multiplyDims, productOfDims } from '../../ops/dim.ts';
 import {
@@ -5,12 +6,14 @@ import {
   type AxisUnits,
   inputAt,
   type LabelledAxis,
+  leastCommonMultiple,
   NO_UNIT,
   outputAt,
+  type ResizeContext,
   type RuleContext,
   type Spread,
 } from '../axis-rule.ts';
-import { changed } from './rearrange.ts';
+import { outputSizes, statement } from './sizes.ts';
 
 /** Neighbouring axes of both shapes with the same product: elements move only inside them. */
 interface Segment {
@@ -85,18 +88,15 @@ function unitsAlong(
   return units;
 }
 
-function leastCommonMultiple(a: number, b: number): number {
-  let [x, y] = [a, b];
-  while (y !== 0) [x, y] = [y, x % y];
-  return (a / x) * b;
-}
-
 function followReshape(at: LabelledAxis, context: RuleContext): Spread | string {
   if (at.side === 'input' && at.index > 0) return 'the channels are a shape';
   const forward = at.side === 'input';
   const [here, there] = forward ? [inputAt(0), outputAt(0)] : [outputAt(0), inputAt(0)];
   const [from, to] = [context.shape(here), context.shape(there)];
   if (from === undefined || to === undefined) return 'a shape is unknown';
+  // Files may claim sizes that no tensor has.
+  if ([...from, ...to].some((dim) => typeof dim === 'number' && dim < 1))
+    return 'one of its axes is empty';
   const segment = segments(from, to).find(
     ({ from: [first, end] }) => at.axis >= first && at.axis < end,
   );
@@ -154,20 +154,44 @@ function copiesOf(
   };
 }
 
-/** Reshape and Flatten: units follow row-major order through the smallest runs of axes with equal products. */
-export const reshape: AxisRule = {
-  opTypes: ['Reshape', 'Flatten'],
+/** Reshape: units follow row-major order through the smallest runs of axes with equal products. */
+const reshape: AxisRule = {
+  opTypes: ['Reshape'],
+  sizes: [1],
   follow: (_node, at, context) => followReshape(at, context),
   resize(node, context) {
-    if (node.opType === 'Flatten') return undefined;
-    const wanted = context.elements(1);
-    const shape = context.shape(outputAt(0));
-    const after = context.shapeAfter(outputAt(0));
-    if (wanted === undefined || shape === undefined || after === undefined) return undefined;
-    // -1 takes what is left and 0 copies: both follow by themselves.
-    const next = wanted.map((entry, axis) =>
-      entry === -1 || entry === 0 || shape[axis] === after[axis] ? entry : after[axis],
-    );
-    return changed(wanted, next, 1);
+    const isZeroSize = intAttribute(node, 'allowzero', 0) === 1;
+    const [from, to] = [context.shapeAfter(inputAt(0)), context.shapeAfter(outputAt(0))];
+    // -1 takes what is left; 0 copies the size of the data, where that is the one that is due.
+    const stays = (entry: Dim, axis: number): boolean =>
+      entry === -1 ||
+      (entry === 0 && !isZeroSize && from?.[axis] !== undefined && from[axis] === to?.[axis]);
+    const sizes = outputSizes(context, copied(context, isZeroSize), stays);
+    return statement(1, isZeroSize || typeof sizes === 'string' ? sizes : sayEmpty(context, sizes));
   },
 };
+
+/** Entries of 0 copy a size: where that shrinks and the output's does not, the old size takes their place. */
+function copied(context: ResizeContext, isZeroSize: boolean): readonly Dim[] | undefined {
+  return context.elements(1)?.map((entry, axis) => {
+    const isStale =
+      context.shrinks(inputAt(0), axis) && !context.shrinks(outputAt(0), axis) && !isZeroSize;
+    return entry === 0 && isStale ? context.shape(inputAt(0))?.[axis] : entry;
+  });
+}
+
+/** An axis that loses all it has - one part of a Concat - cannot be called 0, which copies; -1 is what is left. */
+function sayEmpty(context: ResizeContext, sizes: readonly Dim[]): readonly Dim[] | string {
+  const empty = sizes.findIndex((size, axis) => size === 0 && context.shrinks(outputAt(0), axis));
+  if (empty < 0 || context.shapeAfter(outputAt(0))?.[empty] !== 0) return sizes;
+  return sizes.includes(-1) ? `nothing is left of axis ${empty}` : sizes.with(empty, -1);
+}
+
+/** Flatten has no sizes of its own. */
+const flatten: AxisRule = {
+  opTypes: ['Flatten'],
+  follow: (_node, at, context) => followReshape(at, context),
+};
+
+/** Operators that keep the order of elements and give them other axes. */
+export const RESHAPE: readonly AxisRule[] = [reshape, flatten];

@@ -1,14 +1,9 @@
-import { constantsOf } from '../../ir/constants.ts';
-import { DATA_TYPES, isFloatDataType, isKnownDataType } from '../../ir/data-type.ts';
+import { constantsOf, parameterCount } from '../../ir/constants.ts';
 import type { Model } from '../../ir/model.ts';
-import { elementCount, type Tensor } from '../../ir/tensor.ts';
 
 /** Returns the number of elements of all float and quantized constants of the main graph. */
 export function countParameters(model: Model): number {
-  let count = 0;
-  for (const [, tensor] of constantsOf(model.graph))
-    if (isWeight(tensor)) count += elementCount(tensor.dims);
-  return count;
+  return parameterCount(model.graph);
 }
 
 /** Returns the element type that most constant bytes have: `float16`, `float32`, `int8`. */
@@ -19,8 +14,4 @@ export function labelOf(model: Model): string {
   }
   const [most] = [...bytes].sort((a, b) => b[1] - a[1]);
   return most?.[0] ?? 'empty';
-}
-
-function isWeight({ dataType }: Tensor): boolean {
-  return isFloatDataType(dataType) || (isKnownDataType(dataType) && DATA_TYPES[dataType].bits <= 8);
 }
