@@ -62,6 +62,7 @@ describe('recoverWeights', () => {
     return recoverWeights({
       model: network,
       cuts,
+      how: 'ls',
       moments: async () => ({ width: 3, halves }),
       store: async (tensor) => tensor,
     });

@@ -1,8 +1,9 @@
 import { inverseFactor } from '../../numerics/inverse-factor.ts';
 import { NO_UNIT } from '../axis-rule.ts';
-import { readAlongAxis } from '../read-along-axis.ts';
+import { widthOf } from '../consumer-columns.ts';
 import type { UnitWeight } from '../unit-weights.ts';
-import type { ChannelMoments, Importance } from './importance.ts';
+import { readColumns } from '../weight-columns.ts';
+import type { Importance } from './importance.ts';
 
 /** Share of the mean squared activation that is added to each. */
 const DAMPING = 0.01;
@@ -18,32 +19,55 @@ export const obs: Importance = {
   async score({ group, weights, moments }) {
     const scores = new Float64Array(group.unitCount);
     for (const weight of weights) {
-      if (weight.consumer === undefined) continue;
-      const seen = await moments(weight.consumer);
-      if (seen?.gram === undefined) return 'its second moments are not known';
-      const factor = dampedFactor(seen, seen.gram);
+      const { consumer, columns } = weight;
+      if (consumer === undefined || columns === undefined) continue;
+      const seen = await moments(consumer);
+      if (seen?.gram === undefined || seen.width !== widthOf(columns)) {
+        return 'its second moments are not known';
+      }
+      const known = columns.bias === undefined ? seen.gram : aboutMeans(seen.gram, seen.width);
+      const width = columns.channels * columns.taps;
+      const factor = dampedFactor(known, width);
       if (factor === undefined) return 'no sample reached its channels';
-      const rows = await readAlongAxis(weight);
-      for (const [unit, places] of placesOf(weight, group.unitCount).entries()) {
-        scores[unit]! += lostError(factor, seen.width, rows, places);
+      const rows = await readColumns({ ...weight, columns });
+      for (const [unit, places] of placesOf(weight, columns.taps, group.unitCount).entries()) {
+        scores[unit]! += lostError(factor, width, rows, places);
       }
     }
     return scores;
   },
 };
 
-function dampedFactor(
-  { width, squares }: ChannelMoments,
-  gram: Float32Array,
-): Float64Array | undefined {
-  const mean = squares.reduce((sum, square) => sum + square, 0) / width;
-  return mean > 0 ? inverseFactor(gram, width, DAMPING * mean) : undefined;
+/** A bias makes up for means: moments about them, without the column of ones. */
+function aboutMeans(gram: Float32Array, width: number): Float32Array {
+  const size = width - 1;
+  const last = size * width;
+  const result = new Float32Array(size * size);
+  for (let row = 0; row < size; row++) {
+    const mean = gram[last + row]! / gram[last + size]!;
+    for (let column = 0; column < size; column++) {
+      result[row * size + column] = gram[row * width + column]! - mean * gram[last + column]!;
+    }
+  }
+  return result;
 }
 
-function placesOf({ units }: UnitWeight, unitCount: number): readonly (readonly number[])[] {
+function dampedFactor(gram: Float32Array, width: number): Float64Array | undefined {
+  let trace = 0;
+  for (let index = 0; index < width; index++) trace += gram[index * (width + 1)]!;
+  return trace > 0 ? inverseFactor(gram, width, (DAMPING * trace) / width) : undefined;
+}
+
+/** The columns of each unit. */
+function placesOf(
+  { units }: UnitWeight,
+  taps: number,
+  unitCount: number,
+): readonly (readonly number[])[] {
   const places: number[][] = Array.from({ length: unitCount }, () => []);
-  units.forEach((unit, place) => {
-    if (unit !== NO_UNIT) places[unit]!.push(place);
+  units.forEach((unit, index) => {
+    if (unit === NO_UNIT) return;
+    for (let tap = 0; tap < taps; tap++) places[unit]!.push(index * taps + tap);
   });
   return places;
 }

@@ -1,36 +1,87 @@
 import { solveInPlace, triangularFactor } from '../../numerics/inverse-factor.ts';
 
-/** Channels of a product's input, and what is known of them together. */
+/** Columns that a product sums over, and what is known of them together. */
 export interface ChannelSplit {
   /** Sum of x * transpose(x), `width` x `width`, symmetric, float32. */
   readonly gram: Float32Array;
   readonly width: number;
   readonly kept: readonly number[];
   readonly removed: readonly number[];
+  /** The last of the kept, when it is a column of ones: what is folded with it becomes a bias. */
+  readonly one?: number | undefined;
 }
 
 /**
  * Returns B, `removed` x `kept` row-major, by which the kept channels stand in for the removed ones: the x_P = B x_S
- * of least squares, `B = G_PS inv(G_SS + damping * mean(diag G_SS) * I)`. Undefined when the kept channels were
- * never active.
+ * of least squares, `B = G_PS inv(G_SS + damping * mean(diag G_SS) * I)`. With a column of ones the moments are about
+ * the mean and its own factor is `mean(x_P) - B mean(x_S)`, free of damping (CORP, 2026): a constant channel is
+ * made up for exactly. Undefined when the kept channels were never active.
  */
 export function standIns(split: ChannelSplit, damping: number): Float32Array | undefined {
-  const { kept, removed } = split;
+  const kept = split.one === undefined ? split.kept : split.kept.slice(0, -1);
+  const { removed } = split;
   const size = kept.length;
   const own = pick(split, kept, kept);
+  const cross = pick(split, removed, kept);
+  if (split.one !== undefined) {
+    takeMeans(own, split, kept, kept);
+    takeMeans(cross, split, removed, kept);
+  }
   let trace = 0;
   for (let index = 0; index < size; index++) trace += own[index * size + index]!;
   if (!(trace > 0)) return undefined;
   const factor = triangularFactor(own, size, (damping * trace) / size);
   if (factor === undefined) return undefined;
-  const cross = pick(split, removed, kept);
   const solved = new Float64Array(size);
   for (let row = 0; row < removed.length; row++) {
     solved.set(cross.subarray(row * size, (row + 1) * size));
     solveInPlace(factor, solved);
     cross.set(solved, row * size);
   }
-  return cross;
+  return split.one === undefined ? cross : withIntercepts(split, cross);
+}
+
+/** Returns the stand-ins by which each removed channel is its mean (FLAP, An et al. 2023). Needs a column of ones. */
+export function meanStandIns(split: ChannelSplit): Float32Array {
+  const { kept, removed } = split;
+  return withIntercepts(split, new Float32Array(removed.length * (kept.length - 1)));
+}
+
+/** The mean of a column, as the column of ones weighs its rows. */
+function meanOf({ gram, width, one = 0 }: ChannelSplit, column: number): number {
+  return gram[one * width + column]! / gram[one * (width + 1)]!;
+}
+
+/** Turns moments about zero to moments about the mean. */
+function takeMeans(
+  moments: Float32Array,
+  split: ChannelSplit,
+  rows: readonly number[],
+  columns: readonly number[],
+): void {
+  const { gram, width, one = 0 } = split;
+  const means = columns.map((column) => meanOf(split, column));
+  rows.forEach((row, index) => {
+    const sum = gram[one * width + row]!;
+    means.forEach((mean, at) => {
+      moments[index * columns.length + at]! -= sum * mean;
+    });
+  });
+}
+
+/** Puts the factor of the column of ones behind each row: what the others leave of the mean. */
+function withIntercepts(split: ChannelSplit, factors: Float32Array): Float32Array {
+  const { kept, removed } = split;
+  const size = kept.length - 1;
+  const means = kept.slice(0, -1).map((column) => meanOf(split, column));
+  const result = new Float32Array(removed.length * kept.length);
+  removed.forEach((gone, row) => {
+    const own = factors.subarray(row * size, (row + 1) * size);
+    const explained = own.reduce((sum, factor, at) => sum + factor * means[at]!, 0);
+    result.set(own, row * kept.length);
+    result[row * kept.length + size] = meanOf(split, gone) - explained;
+  });
+  return result;
 }
 
 /** Rows and columns of a gram. */

@@ -195,6 +195,7 @@ async function recover(
   return recoverWeights({
     model,
     cuts,
+    how: 'ls',
     moments: channels.halves,
     store: storeOnDisk(scratch),
     onWeight: (done, total) => reporter.progress({ task: 'recover', done, total, unit: 'layers' }),
