@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { UsageError } from '../errors.ts';
-import type { GateResult } from './check-result.ts';
+import { GateFailedError, UsageError } from '../errors.ts';
+import type { CheckResult, GateResult } from './check-result.ts';
 import { GATE_TABLE, type GateDefinition, type GateInput } from './gate-table.ts';
 
 type GateName = keyof typeof GATE_TABLE;
@@ -91,4 +91,13 @@ function parseLimit(gate: GateName, written: number | string): number {
   if (typeof written === 'number') return written;
   const value = Number.parseFloat(written);
   return gate === 'maxTop1Drop' ? value : value / 100;
+}
+
+/** Throws GateFailedError when a gate failed; the artifact and the reports stay. */
+export function enforceGates(result: Pick<CheckResult, 'gates'>): void {
+  const failed = result.gates.filter(({ passed }) => !passed);
+  if (failed.length === 0) return;
+  throw new GateFailedError(
+    `check: ${failed.length} of ${result.gates.length} gates failed: ${failed.map(({ text }) => text).join(' ')}`,
+  );
 }

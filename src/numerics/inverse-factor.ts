@@ -20,7 +20,7 @@ export function inverseFactor(
  * Returns the upper triangular R with `gram + ridge * I = R * transpose(R)`, row-major float64, for a symmetric matrix of
  * which the lower triangle is not read; undefined when the sum is not positive definite in float64.
  */
-export function triangularFactor(
+function triangularFactor(
   gram: ArrayLike<number>,
   size: number,
   ridge: number,
@@ -34,41 +34,6 @@ export function triangularFactor(
     matrix[start + row] = matrix[start + row]! + ridge;
   }
   return factorInPlace(matrix, size) ? matrix : undefined;
-}
-
-/**
- * Replaces a vector b by the x of `R * transpose(R) * x = b`, for an R of {@link triangularFactor}.
- */
-export function solveInPlace(factor: Float64Array, vector: Float64Array): void {
-  const size = vector.length;
-  for (let row = size - 1; row >= 0; row--) {
-    const start = row * size;
-    const sum = dotWith(factor, start, vector, row + 1);
-    vector[row] = (vector[row]! - sum) / factor[start + row]!;
-  }
-  for (let row = 0; row < size; row++) {
-    const start = row * size;
-    const found = vector[row]! / factor[start + row]!;
-    vector[row] = found;
-    for (let index = row + 1; index < size; index++) {
-      vector[index] = vector[index]! - found * factor[start + index]!;
-    }
-  }
-}
-
-/** Four sums at once, because one would wait for each addition. */
-function dotWith(matrix: Float64Array, start: number, vector: Float64Array, from: number): number {
-  const size = vector.length;
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  let index = from;
-  for (; index + 3 < size; index += 4) {
-    s0 += matrix[start + index]! * vector[index]!;
-    s1 += matrix[start + index + 1]! * vector[index + 1]!;
-    s2 += matrix[start + index + 2]! * vector[index + 2]!;
-    s3 += matrix[start + index + 3]! * vector[index + 3]!;
-  }
-  for (; index < size; index++) s0 += matrix[start + index]! * vector[index]!;
-  return s0 + s1 + (s2 + s3);
 }
 
 /** Columns or rows worked on together, so that the matrix is read once for all of them. */

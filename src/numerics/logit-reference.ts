@@ -27,6 +27,20 @@ export interface ReferenceRows {
   readonly targets: Int32Array;
 }
 
+/** How far the logits of a model are from those of another. */
+export interface LogitFigures {
+  /** Positions whose logits were compared. */
+  readonly positions: number;
+  /** Null when it is not finite. */
+  readonly klNats: number | null;
+  /** Share of positions with the same best class, 0..1. */
+  readonly agreement: number;
+  /** Null without next tokens to judge by. */
+  readonly perplexityRatio: number | null;
+  /** Null without labels or next tokens. */
+  readonly dropPoints: number | null;
+}
+
 /** Sums over rows of how a candidate differs from the reference; sums of disjoint rows add up. */
 export interface LogitSums {
   readonly rows: number;

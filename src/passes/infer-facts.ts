@@ -1,11 +1,22 @@
+import type { DataType } from '../ir/data-type.ts';
 import type { Dim, Graph, Model, Node, ValueInfo } from '../ir/model.ts';
 import { canonicalDomain } from '../ir/model.ts';
 import { findOp } from '../ops/index.ts';
 import { evaluated, type Facts, type InferContext, UNKNOWN } from '../ops/op-spec.ts';
 import { tensorFacts } from '../ops/tensor-elements.ts';
 
+/** A value whose declared element type is not the one its operator makes. */
+export interface TypeContradiction {
+  readonly value: string;
+  readonly node: Node;
+  readonly declared: DataType;
+  readonly inferred: DataType;
+}
+
 /** What is known about every value of a model without running it. */
 export interface ModelFacts {
+  /** Where the file contradicts itself in element types, bodies included: onnxruntime loads no such model. */
+  readonly contradictions: readonly TypeContradiction[];
   /** Facts of the values that a graph of the model itself defines. */
   of(graph: Graph): ReadonlyMap<string, Facts>;
 }
@@ -14,6 +25,8 @@ export interface ModelFacts {
 interface Scope {
   readonly facts: Map<string, Facts>;
   readonly outer: Scope | undefined;
+  /** Found so far in the whole model. */
+  readonly contradictions: TypeContradiction[];
 }
 
 /**
@@ -35,8 +48,9 @@ function findFacts(model: Model): ModelFacts {
   const versions = new Map(
     model.opsetImports.map((entry) => [canonicalDomain(entry.domain), entry.version]),
   );
+  const contradictions: TypeContradiction[] = [];
   const walk = (graph: Graph, inputs: readonly Facts[], outer: Scope | undefined): Scope => {
-    const scope: Scope = { facts: new Map(), outer };
+    const scope: Scope = { facts: new Map(), outer, contradictions };
     byGraph.set(graph, scope.facts);
     graph.inputs.forEach((input, index) => {
       const given = inputs[index] ?? UNKNOWN;
@@ -49,7 +63,7 @@ function findFacts(model: Model): ModelFacts {
     return scope;
   };
   walk(model.graph, [], undefined);
-  return { of: (graph) => byGraph.get(graph) ?? new Map() };
+  return { contradictions, of: (graph) => byGraph.get(graph) ?? new Map() };
 }
 
 type Walk = (graph: Graph, inputs: readonly Facts[], outer: Scope | undefined) => Scope;
@@ -73,8 +87,12 @@ function inferNode(
   const outputs = spec?.infer(node, inputs, context) ?? [];
   node.outputs.forEach((name, index) => {
     if (name === '') return;
-    const info = declared.get(name);
-    scope.facts.set(name, mergeFacts(outputs[index] ?? UNKNOWN, declaredFacts(info)));
+    const [found, said] = [outputs[index] ?? UNKNOWN, declaredFacts(declared.get(name))];
+    scope.facts.set(name, mergeFacts(found, said));
+    const [inferred, type] = [found.dataType, said.dataType];
+    if (inferred !== undefined && type !== undefined && inferred !== type) {
+      scope.contradictions.push({ value: name, node, declared: type, inferred });
+    }
   });
 }
 

@@ -1,4 +1,5 @@
 import type { Model } from '../ir/model.ts';
+import { type MatrixProduct, multiplyHere } from '../numerics/matrix.ts';
 import type { GraphView } from '../passes/graph-view.ts';
 import { chooseUnits, sharesOfTotal } from './choose-units.ts';
 import { alignedKeep, automaticAlignment, countToPrune } from './count-units.ts';
@@ -9,7 +10,7 @@ import type { PruneGroup, PruneGroups } from './group.ts';
 import type { ChannelMoments, Importance, ScoredGroup } from './importance/importance.ts';
 import { importanceOf } from './importance/index.ts';
 import { normScales } from './norm-scales.ts';
-import type { PruneSettings } from './prune-settings.ts';
+import { amountOf, type PruneSettings } from './prune-settings.ts';
 import type { PlannedGroup, PruningPlan } from './pruning-plan.ts';
 import { unitWeights } from './unit-weights.ts';
 
@@ -25,9 +26,12 @@ export interface PlanInput {
   readonly importance: string;
   /** Absent without calibration data. */
   readonly moments?: ReadMoments | undefined;
+  /** Multiplies large matrices; here when absent. */
+  readonly multiply?: MatrixProduct | undefined;
   readonly onGroup?: (done: number, total: number) => void;
 }
 
+/** A group with the score of each of its units. */
 interface Scored {
   readonly group: PruneGroup;
   readonly scores: Float64Array;
@@ -35,12 +39,24 @@ interface Scored {
   readonly reason?: string;
 }
 
+/** The groups that may lose units, each unit with its score. */
+export interface ScoredGroups {
+  readonly importance: string;
+  readonly scored: readonly Scored[];
+  readonly declined: PruneGroups['declined'];
+}
+
 /**
  * Returns which units go from each group: as many as the settings ask for, those with the lowest scores. A group
  * that the score cannot judge is ranked by `l1`, with the reason.
  */
 export async function planPruning(input: PlanInput): Promise<PruningPlan> {
-  const { model, settings } = input;
+  return planFromScores(await scoreGroups(input), input.settings);
+}
+
+/** Returns the scores that a plan is made from: they serve every share up to that of the settings. */
+export async function scoreGroups(input: PlanInput): Promise<ScoredGroups> {
+  const { model, settings, importance } = input;
   const { groups, declined } = input.found ?? findGroups(model);
   const { view } = graphContext(model);
   const chosen = groups.filter(isChosen(groups, settings));
@@ -49,10 +65,19 @@ export async function planPruning(input: PlanInput): Promise<PruningPlan> {
     input.onGroup?.(index, chosen.length);
     scored.push(await scoreGroup(view, group, input));
   }
-  const counts = countsOf(scored, settings);
+  return { importance, scored, declined };
+}
+
+/** Returns the plan of a share, by default that of the settings. */
+export function planFromScores(
+  { importance, scored, declined }: ScoredGroups,
+  settings: PruneSettings,
+  amount: number = amountOf(settings),
+): PruningPlan {
+  const counts = countsOf(scored, settings, amount);
   return {
-    amount: settings.amount,
-    importance: input.importance,
+    amount,
+    importance,
     groups: scored.map((entry, index) => planGroup(entry, counts[index]!)),
     declined,
   };
@@ -87,6 +112,8 @@ async function scoreGroup(view: GraphView, group: PruneGroup, input: PlanInput):
     weights: unitWeights(view, group),
     normScales: await normScales(view, group),
     moments: async (consumer) => input.moments?.(consumer),
+    mostPerBlock: mostPerBlock(group, input.settings),
+    multiply: input.multiply ?? multiplyHere,
   };
   const wanted: Importance = importanceOf(input.importance);
   const scores = await wanted.score(scoredGroup);
@@ -107,17 +134,33 @@ interface Count {
   readonly perBlock: number;
 }
 
-function countsOf(scored: readonly Scored[], settings: PruneSettings): readonly Count[] {
-  const asked = scored.map(({ group }) => countToPrune(settings.amount, sizeOf(group)));
+function countsOf(
+  scored: readonly Scored[],
+  settings: PruneSettings,
+  amount: number,
+): readonly Count[] {
+  const asked = scored.map(({ group }) => countToPrune(amount, sizeOf(group)));
   const shares = settings.scope === 'global' ? globalShares(scored, asked) : asked;
-  return scored.map(({ group }, index) => {
-    const size = sizeOf(group);
-    const wanted = Math.min(shares[index]!, size - 1);
-    const aligns = group.kind !== 'heads' && !settings.exact;
-    const align = settings.align === 'auto' ? automaticAlignment(size) : settings.align;
-    const perBlock = aligns ? size - alignedKeep(size, wanted, Math.min(align, size)) : wanted;
-    return { asked: asked[index]! * group.blockCount, perBlock };
-  });
+  return scored.map(({ group }, index) => ({
+    asked: asked[index]! * group.blockCount,
+    perBlock: alignedCount(group, shares[index]!, settings),
+  }));
+}
+
+/** How many units of each stretch go when so many are asked for. */
+function alignedCount(group: PruneGroup, asked: number, settings: PruneSettings): number {
+  const size = sizeOf(group);
+  const wanted = Math.min(asked, size - 1);
+  if (group.kind === 'heads' || settings.exact) return wanted;
+  const align = settings.align === 'auto' ? automaticAlignment(size) : settings.align;
+  return size - alignedKeep(size, wanted, Math.min(align, size));
+}
+
+/** A layer that shares with others may lose more than its own share. */
+function mostPerBlock(group: PruneGroup, settings: PruneSettings): number {
+  const size = sizeOf(group);
+  const own = alignedCount(group, countToPrune(amountOf(settings), size), settings);
+  return settings.scope === 'global' ? Math.max(own, size >> 1) : own;
 }
 
 /** Groups of one kind share what all of them together are asked for; heads stay as they are, a few by nature. */

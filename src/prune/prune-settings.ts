@@ -19,8 +19,17 @@ export const PRUNE_SCHEMA = z.strictObject({
     .number()
     .min(0)
     .max(0.95)
-    .default(0.1)
-    .describe('Share of the channels and heads of each layer that goes.'),
+    .optional()
+    .describe(
+      'Share of the channels and heads of each layer that goes; without it 0.1 or, with a limit, the most that holds it.',
+    ),
+  maxKl: z.number().min(0).optional().describe('Largest mean KL of the pruned model, in nats.'),
+  maxDrop: z
+    .string()
+    .regex(/^\d+(\.\d+)?\s*(pt|%)$/)
+    .optional()
+    .describe('Largest loss of top-1 in points: 0.5pt (same as 0.5%).'),
+  maxPerplexityRatio: z.number().positive().optional().describe('Perplexity after / before.'),
   targets: z
     .array(z.enum(GROUP_KINDS))
     .min(1)
@@ -58,3 +67,22 @@ export const PRUNE_SCHEMA = z.strictObject({
 
 /** What to prune and how. */
 export type PruneSettings = z.output<typeof PRUNE_SCHEMA>;
+
+/** Share that goes when nothing is said, and the largest that is tried to hold a limit. */
+const AMOUNT = { usual: 0.1, mostTried: 0.5 } as const;
+
+/** Says whether the share is to be found: there is a limit and no share. */
+export function findsAmount({
+  amount,
+  maxKl,
+  maxDrop,
+  maxPerplexityRatio,
+}: PruneSettings): boolean {
+  const limits = [maxKl, maxDrop, maxPerplexityRatio];
+  return amount === undefined && limits.some((limit) => limit !== undefined);
+}
+
+/** Returns the share that goes or, where it is to be found, the largest that is tried. */
+export function amountOf(settings: PruneSettings): number {
+  return settings.amount ?? (findsAmount(settings) ? AMOUNT.mostTried : AMOUNT.usual);
+}

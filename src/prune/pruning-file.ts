@@ -28,6 +28,26 @@ const PRUNING_SCHEMA = z.strictObject({
     }),
   ),
   declined: z.array(z.strictObject({ name: z.string(), node: z.string(), reason: z.string() })),
+  /** How the share was found, where there was a limit and no share. */
+  search: z
+    .strictObject({
+      budget: z.string(),
+      windows: z.int(),
+      curve: z.array(
+        z.strictObject({
+          amount: z.number(),
+          counts: z.string(),
+          figures: z.strictObject({
+            positions: z.int(),
+            klNats: z.number().nullable(),
+            agreement: z.number(),
+            perplexityRatio: z.number().nullable(),
+            dropPoints: z.number().nullable(),
+          }),
+        }),
+      ),
+    })
+    .optional(),
 });
 
 /** What `pruning.json` holds. */
@@ -50,6 +70,9 @@ export function serializePruning(plan: PruningPlan): string {
       ...(group.reason !== undefined && { reason: group.reason }),
     })),
     declined: [...plan.declined],
+    ...(plan.search !== undefined && {
+      search: { ...plan.search, curve: [...plan.search.curve] },
+    }),
   };
   return `${JSON.stringify(file, undefined, 2)}\n`;
 }
@@ -65,6 +88,7 @@ export function parsePruning(text: string, path: string): PruningPlan {
     amount: plan.amount,
     importance: plan.importance,
     declined: plan.declined,
+    ...(plan.search !== undefined && { search: plan.search }),
     groups: groups.map(({ units, blocks, removed, ...group }) => ({
       name: group.name,
       kind: group.kind,

@@ -1,3 +1,4 @@
+import type { LogitFigures } from '../numerics/logit-reference.ts';
 import type { DeclinedGroup, GroupKind } from './group.ts';
 
 /** What goes from one group. */
@@ -17,10 +18,30 @@ export interface PlannedGroup {
   readonly reason?: string;
 }
 
+/** A share that was measured while one was searched. */
+export interface AmountPoint {
+  readonly amount: number;
+  /** Units that go from each group, in the order of the groups. */
+  readonly counts: string;
+  readonly figures: LogitFigures;
+}
+
+/** How a share was found. */
+export interface AmountSearch {
+  /** The limits, in words. */
+  readonly budget: string;
+  /** Held-out samples that each share was measured on. */
+  readonly windows: number;
+  /** Smallest share first. */
+  readonly curve: readonly AmountPoint[];
+}
+
 /** Which channels and heads go: data, made before anything is cut. */
 export interface PruningPlan {
   readonly amount: number;
   readonly importance: string;
   readonly groups: readonly PlannedGroup[];
   readonly declined: readonly DeclinedGroup[];
+  /** Present when the share was searched. */
+  readonly search?: AmountSearch;
 }

@@ -4,7 +4,7 @@ import { openModelOnDisk } from '../artifact/model-on-disk.ts';
 import { openOrigin } from '../artifact/origin.ts';
 import type { CheckResult } from '../check/check-result.ts';
 import { type Gates, parseGates } from '../check/gates.ts';
-import { GateFailedError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { renderJunit } from '../report/index.ts';
 import type { Device } from '../runners/runner.ts';
 import { writeThroughStaging } from '../storage/replace-folder.ts';
@@ -15,6 +15,8 @@ import type { PipelineConfig } from './project/pipeline-config.ts';
 import { resolveConfig, type VerbOptions } from './project/resolve-request.ts';
 import { searchBeside } from './search/search-beside.ts';
 import { CHECK_FILES, type CheckRequest, runCheck, writeCheck } from './stages/check-into.ts';
+
+export { enforceGates } from '../check/gates.ts';
 
 /** Options of `check`. */
 export interface CheckOptions extends Omit<VerbOptions, 'model'> {
@@ -61,15 +63,6 @@ async function runChosen(options: CheckOptions, reporter: Reporter): Promise<Che
 /** Writes JUnit XML where a person asked for it. */
 export async function writeJunit(path: string | undefined, result: CheckResult): Promise<void> {
   if (path !== undefined) await writeFileAtomic(path, renderJunit(result));
-}
-
-/** Throws GateFailedError when a gate failed; the artifact and the reports stay. */
-export function enforceGates(result: CheckResult): void {
-  const failed = result.gates.filter(({ passed }) => !passed);
-  if (failed.length === 0) return;
-  throw new GateFailedError(
-    `check: ${failed.length} of ${result.gates.length} gates failed: ${failed.map(({ text }) => text).join(' ')}`,
-  );
 }
 
 async function checkConfig(

@@ -1,15 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MANIFEST_NAME, readManifest } from '../artifact/manifest.ts';
-import { type ModelOnDisk, openModelOnDisk } from '../artifact/model-on-disk.ts';
+import { openModelOnDisk } from '../artifact/model-on-disk.ts';
 import type { PruneOutcome } from '../artifact/results.ts';
-import type { CheckResult } from '../check/check-result.ts';
 import { UsageError } from '../errors.ts';
 import { PRUNE_SCHEMA, type PruneSettings } from '../prune/prune-settings.ts';
 import { parsePruning } from '../prune/pruning-file.ts';
 import { writeThroughStaging } from '../storage/replace-folder.ts';
 import type { Reporter } from './progress.ts';
-import { type DataChoice, openData } from './project/open-data.ts';
 import { runConfig } from './project/pipeline.ts';
 import type { PipelineConfig } from './project/pipeline-config.ts';
 import {
@@ -18,7 +16,8 @@ import {
   resolveRequest,
   type VerbOptions,
 } from './project/resolve-request.ts';
-import { runCheck } from './stages/check-into.ts';
+import { searchCacheFolder } from './search/search-cache.ts';
+import { checkPruned } from './stages/check-pruned.ts';
 import { PRUNED_FILES, planOnlyPruning, pruneInto } from './stages/prune-model.ts';
 
 /** Options of `prune`: the settings of a config's section `prune:`, as they were typed. */
@@ -39,7 +38,9 @@ export async function prune(options: PruneOptions, reporter: Reporter): Promise<
   const { source } = request;
   const settings = settingsOf(options, {});
   const choice = options.data === undefined ? undefined : dataChoice(options, options.data);
-  if (options.dryRun === true) return planned({ source, settings, choice }, reporter);
+  const cacheFolder = searchCacheFolder(options.output);
+  const asked = { source, settings, choice, cacheFolder };
+  if (options.dryRun === true) return planned(asked, reporter);
   const output = await requireOwnOutput(options, source, 'prune');
   const result = await writeThroughStaging(
     output,
@@ -48,9 +49,13 @@ export async function prune(options: PruneOptions, reporter: Reporter): Promise<
       mode: 'merge',
       expected: [...Object.values(PRUNED_FILES), MANIFEST_NAME],
     },
-    (folder) => pruneInto(folder, { source, settings, choice }, reporter),
+    (folder) => pruneInto(folder, asked, reporter),
   );
-  const check = await checkPruned(output, { source, choice, options }, reporter);
+  const check = await checkPruned(
+    output,
+    { source, settings, choice, ...timing(options) },
+    reporter,
+  );
   return { ...result, folder: output, check };
 }
 
@@ -71,13 +76,18 @@ async function pruneConfig(
   const chosen: PipelineConfig = { ...config, prune: settings };
   const choice = { data: config.data, ...config.calibrate };
   const source = await openModelOnDisk(config.model);
-  if (options.dryRun === true) return planned({ source, settings, choice }, reporter);
+  const cacheFolder = searchCacheFolder(config.output);
+  if (options.dryRun === true) return planned({ source, settings, choice, cacheFolder }, reporter);
   const { force = false } = options;
   await runConfig(chosen, { until: 'prune', force, dryRun: false }, reporter);
   const folder = join(config.output, 'prune');
   const path = join(folder, PRUNED_FILES.plan);
   const manifest = await readManifest(folder);
-  const check = await checkPruned(folder, { source, choice, options }, reporter);
+  const check = await checkPruned(
+    folder,
+    { source, settings, choice, ...timing(options) },
+    reporter,
+  );
   return {
     schema: 'autoglm.prune/1',
     folder,
@@ -101,29 +111,9 @@ function settingsOf(options: PruneOptions, config: Partial<PruneSettings>): Prun
   throw new UsageError(`--${issue?.path.join('.')}: ${issue?.message} See "autoglm prune --help".`);
 }
 
-async function checkPruned(
-  folder: string,
-  checked: {
-    readonly source: ModelOnDisk;
-    readonly choice: DataChoice | undefined;
-    readonly options: PruneOptions;
-  },
-  reporter: Reporter,
-): Promise<CheckResult | null> {
-  const { source, choice, options } = checked;
-  if (choice === undefined) return null;
-  const dataset = await openData(choice, source);
-  if ((await dataset.count('heldOut')) === 0) return null;
-  return runCheck(
-    {
-      source,
-      artifact: folder,
-      choice,
-      device: 'cpu',
-      gates: {},
-      seed: options.seed ?? 0,
-      measureLatency: options.latency ?? true,
-    },
-    reporter,
-  );
+function timing(options: PruneOptions): {
+  readonly seed: number;
+  readonly measureLatency: boolean;
+} {
+  return { seed: options.seed ?? 0, measureLatency: options.latency ?? true };
 }

@@ -4,7 +4,6 @@ import { MANIFEST_NAME, readManifest } from '../artifact/manifest.ts';
 import { type ModelOnDisk, openModelOnDisk } from '../artifact/model-on-disk.ts';
 import type { QuantizeOutcome } from '../artifact/results.ts';
 import type { CalibrationFile } from '../calibrate/calibration-file.ts';
-import { requireRaised } from '../passes/prepare-model.ts';
 import { planAhead } from '../quantize/plan-ahead.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import { budgetOf } from '../quantize/search/budget-options.ts';
@@ -22,6 +21,7 @@ import {
   resolveRequest,
   type VerbOptions,
 } from './project/resolve-request.ts';
+import { requireSound } from './proof/require-sound.ts';
 import { searchBeside } from './search/search-beside.ts';
 import { type SearchOptions, searchedRecipe, searchRequestOf } from './search/search-request.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './stages/calibrate-model.ts';
@@ -155,7 +155,7 @@ export async function planOnly(
     const { plan } = await planModel({ source, recipe, calibration: read });
     return { schema: 'autoglm.quantize/1', folder: null, plan, warnings: planWarnings(plan) };
   }
-  requireRaised(source.model, source.path);
+  await requireSound(source);
   const plan = planAhead(source.model, recipe);
   const layers = plan.layers.map(({ activation: _, ...layer }) => layer);
   return {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/ir/model.ts';
+import { multiplyHere } from '../../src/numerics/matrix.ts';
 import { axisNorms } from '../../src/prune/axis-norms.ts';
 import { findGroups } from '../../src/prune/find-groups.ts';
 import { graphContext } from '../../src/prune/graph-context.ts';
@@ -31,6 +32,8 @@ function scored(found: Model, gram?: Float32Array): ScoredGroup {
     group: group!,
     weights: unitWeights(view, group!),
     normScales: [],
+    mostPerBlock: 0,
+    multiply: multiplyHere,
     moments: async () =>
       gram && {
         width,
@@ -93,6 +96,28 @@ describe('importance', () => {
     const expected = minors.map((at, unit) => (squares[unit]! / 2) * (determinant(damped) / at));
     // float32 sums of the gram, inverted in float64.
     for (const [unit, score] of found.entries()) expect(score / expected[unit]!).toBeCloseTo(1, 4);
+  });
+
+  it('obs lets only one of two channels go that say the same', async () => {
+    // Channels 0 and 1 are always equal, channel 2 is a weaker one of its own.
+    const gram = Float32Array.of(1000, 1000, 0, 1000, 1000, 0, 0, 0, 100);
+    const group = scored(NETWORK, gram);
+    const [first, second, third] = await scores('obs', group);
+    // By themselves either costs less than the channel that nobody can stand in for.
+    expect(Math.max(first!, second!)).toBeLessThan(third!);
+    const inTurn = await scores('obs', { ...group, mostPerBlock: 2 });
+    const [least, middle, most] = [...inTurn].sort((a, b) => a - b);
+    expect(inTurn.indexOf(least!)).toBe(1);
+    // Once one of them went, the other carries both: W0 + W1 = (1.5, -0.75) on 1000 against (3, 4) on 100.
+    expect(inTurn.indexOf(middle!)).toBe(2);
+    expect(most! / ((1000 * (1.5 ** 2 + 0.75 ** 2)) / 2)).toBeCloseTo(1, 1);
+  });
+
+  it('obs in turns changes nothing where no channel can stand in for another', async () => {
+    const group = scored(NETWORK, Float32Array.of(9, 0, 0, 0, 4, 0, 0, 0, 1));
+    const plain = await scores('obs', group);
+    // Nothing makes up for anything, so turns change nothing.
+    expect(await scores('obs', { ...group, mostPerBlock: 2 })).toEqual(plain);
   });
 
   it('says that there is no BatchNormalization instead of taking another score', async () => {

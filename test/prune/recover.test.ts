@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readTensorBytes } from '../../src/ir/tensor.ts';
+import { multiplyHere } from '../../src/numerics/matrix.ts';
 import { applyPruning } from '../../src/prune/apply-pruning.ts';
 import { findGroups } from '../../src/prune/find-groups.ts';
 import { foldRemoved, outputError, standIns } from '../../src/prune/recover/least-squares.ts';
@@ -21,26 +22,29 @@ function dependentGram(rows: number, a: number, b: number, seed: number): Float3
 const split = (gram: Float32Array) => ({ gram, width: 3, kept: [0, 1], removed: [2] });
 
 describe('least squares', () => {
-  it('finds how kept channels make up a removed one, and that nothing is left of the error', () => {
+  it('finds how kept channels make up a removed one, and that nothing is left of the error', async () => {
     const gram = dependentGram(50, 2, -3, 1);
-    const found = standIns(split(gram), 1e-9)!;
+    const found = (await standIns(split(gram), 1e-9, multiplyHere))!;
     // float32 sums.
-    expect(found[0]).toBeCloseTo(2, 3);
-    expect(found[1]).toBeCloseTo(-3, 3);
+    expect(found.values[0]).toBeCloseTo(2, 3);
+    expect(found.values[1]).toBeCloseTo(-3, 3);
     const rows = { values: Float32Array.of(1, 0, 0, 1, 5, 7), length: 2 };
-    const before = outputError(split(gram), rows, undefined);
+    const before = await outputError(split(gram), rows, undefined, multiplyHere);
     expect(before).toBeCloseTo(74 * gram[8]!, 2);
-    expect(outputError(split(gram), rows, found) / before).toBeLessThan(1e-5);
-    expect([...foldRemoved(split(gram), rows, Float32Array.of(2, -3))]).toEqual([
+    expect((await outputError(split(gram), rows, found, multiplyHere)) / before).toBeLessThan(1e-5);
+    const exact = { rows: 1, columns: 2, values: Float64Array.of(2, -3) };
+    expect([...(await foldRemoved(split(gram), rows, exact, multiplyHere))]).toEqual([
       11, 14, -15, -20, 5, 7,
     ]);
   });
 
-  it('shrinks with damping, and gives up on channels that were never active', () => {
+  it('shrinks with damping, and gives up on channels that were never active', async () => {
     const gram = dependentGram(50, 2, -3, 1);
-    const [free, damped] = [1e-9, 10].map((damping) => standIns(split(gram), damping)!);
-    expect(Math.abs(damped![0]!)).toBeLessThan(Math.abs(free![0]!));
-    expect(standIns(split(new Float32Array(9)), 0.1)).toBeUndefined();
+    const [free, damped] = [1e-9, 10].map((damping) =>
+      standIns(split(gram), damping, multiplyHere),
+    );
+    expect(Math.abs((await damped)!.values[0]!)).toBeLessThan(Math.abs((await free)!.values[0]!));
+    expect(await standIns(split(new Float32Array(9)), 0.1, multiplyHere)).toBeUndefined();
   });
 });
 
@@ -64,6 +68,7 @@ describe('recoverWeights', () => {
       cuts,
       how: 'ls',
       moments: async () => ({ width: 3, halves }),
+      multiply: multiplyHere,
       store: async (tensor) => tensor,
     });
   }

@@ -12,12 +12,16 @@ import {
   addWriteOptions,
   type DataOptions,
   parseCount,
+  parseLimit,
   type WriteOptions,
 } from '../options.ts';
 import { withTerminal } from '../with-terminal.ts';
 
 interface PruneOptions extends WriteOptions, DataOptions {
   readonly amount?: number;
+  readonly maxKl?: number;
+  readonly maxDrop?: string;
+  readonly maxPerplexityRatio?: number;
   readonly targets?: (typeof GROUP_KINDS)[number][];
   readonly importance?: ImportanceName;
   readonly recover?: (typeof RECOVERIES)[number];
@@ -37,7 +41,14 @@ export function registerPrune(program: Command): void {
     .command('prune')
     .argument('[model]', 'an .onnx file, or a folder with one')
     .description('Remove hidden channels and attention heads; shapes really shrink.')
-    .option('--amount <share>', 'share of each layer that goes (default: 0.1)', parseShare)
+    .option(
+      '--amount <share>',
+      'share of each layer that goes (default: 0.1, or the most that the limits allow)',
+      parseShare,
+    )
+    .option('--max-kl <nats>', 'largest mean KL from the source', parseLimit)
+    .option('--max-drop <points>', 'largest loss of top-1 in points, such as 0.5%')
+    .option('--max-perplexity-ratio <ratio>', 'largest perplexity after / before', parseLimit)
     .option('--targets <kinds>', `what may go (default: "${GROUP_KINDS.join(',')}")`, parseTargets)
     .addOption(
       new Option(
@@ -74,14 +85,17 @@ export function registerPrune(program: Command): void {
 Examples:
   $ autoglm prune --amount 0.1
   $ autoglm prune model.onnx --data calibration/text -o out --amount 0.2
+  $ autoglm prune model.onnx --data calibration/text -o out --max-kl 0.02
   $ autoglm prune model.onnx -o out --importance l1 --exact --dry-run`,
     );
   addWriteOptions(addDataOptions(command)).action(
     async (model: string | undefined, options: PruneOptions) => {
       const { prune } = await import('../../workflows/prune.ts');
+      const { enforceGates } = await import('../../workflows/check.ts');
       await withTerminal(options, async (terminal) => {
         const result = await prune({ model, ...options }, terminal);
         terminal.result(result, renderPruning(result));
+        if (result.check !== null) enforceGates(result.check);
       });
     },
   );

@@ -1,3 +1,4 @@
+import type { MatrixProduct } from '../../numerics/matrix.ts';
 import type { Consumer } from '../follow-units.ts';
 import type { PruneGroup } from '../group.ts';
 import type { UnitWeight } from '../unit-weights.ts';
@@ -19,6 +20,10 @@ export interface ScoredGroup {
   readonly normScales: readonly (readonly number[])[];
   /** Returns what calibration saw of a product's input, undefined where it did not look. */
   moments(consumer: Consumer): Promise<ChannelMoments | undefined>;
+  /** Units of each stretch that may go: the order of no more matters. */
+  readonly mostPerBlock: number;
+  /** Multiplies large matrices. */
+  readonly multiply: MatrixProduct;
 }
 
 /** A way to tell which units matter least. */

@@ -1,42 +1,114 @@
-import { inverseFactor } from '../../numerics/inverse-factor.ts';
 import { NO_UNIT } from '../axis-rule.ts';
 import { widthOf } from '../consumer-columns.ts';
+import type { PruneGroup } from '../group.ts';
 import type { UnitWeight } from '../unit-weights.ts';
 import { readColumns } from '../weight-columns.ts';
-import type { Importance } from './importance.ts';
+import type { Importance, ScoredGroup } from './importance.ts';
+import { lostError, type Operation, openOperation, removeChannels } from './surgeon.ts';
 
-/** Share of the mean squared activation that is added to each. */
-const DAMPING = 0.01;
+/** Units of a stretch are chosen in this many turns, those of a turn together. */
+const TURNS = 32;
+
+/** One weight that reads the units, and where they lie in it. */
+interface Reader {
+  readonly operation: Operation;
+  /** Input channels by unit. */
+  readonly places: readonly (readonly number[])[];
+}
 
 /**
- * What least squares cannot restore of the output when a unit goes: `trace(W' [inv(G)]^-1 W) / 2` over the channels
- * of the unit (Optimal Brain Surgeon, Hassibi and Stork 1993; OSSCAR, Meng et al. 2024), each unit by itself.
+ * What least squares cannot restore of the output when a unit goes after those that matter less (Optimal Brain
+ * Surgeon, Hassibi and Stork 1993; OSSCAR, Meng et al. 2024): units go a few at a time, and each turn the others, which
+ * have taken on what went, are judged anew, so that of two channels that say the same only one goes. No unit scores
+ * less than one that went before it.
  */
 export const obs: Importance = {
   name: 'obs',
   description: 'error of the output that is left when the other channels make up for a channel',
   needs: 'moments',
-  async score({ group, weights, moments }) {
+  async score(scored) {
+    const { group, mostPerBlock, multiply } = scored;
+    const readers = await openReaders(scored);
+    if (typeof readers === 'string') return readers;
+    const blocks = stretchesOf(group);
     const scores = new Float64Array(group.unitCount);
-    for (const weight of weights) {
-      const { consumer, columns } = weight;
-      if (consumer === undefined || columns === undefined) continue;
-      const seen = await moments(consumer);
-      if (seen?.gram === undefined || seen.width !== widthOf(columns)) {
-        return 'its second moments are not known';
-      }
-      const known = columns.bias === undefined ? seen.gram : aboutMeans(seen.gram, seen.width);
-      const width = columns.channels * columns.taps;
-      const factor = dampedFactor(known, width);
-      if (factor === undefined) return 'no sample reached its channels';
-      const rows = await readColumns({ ...weight, columns });
-      for (const [unit, places] of placesOf(weight, columns.taps, group.unitCount).entries()) {
-        scores[unit]! += lostError(factor, width, rows, places);
+    const perTurn = Math.max(1, Math.ceil(mostPerBlock / TURNS));
+    for (let gone = 0; gone < mostPerBlock; gone += perTurn) {
+      const count = Math.min(perTurn, mostPerBlock - gone);
+      const going = blocks.flatMap((block) => takeLowest(block, readers, scores, count));
+      for (const { operation, places } of readers) {
+        await removeChannels(
+          operation,
+          going.flatMap((unit) => places[unit]!),
+          multiply,
+        );
       }
     }
+    for (const block of blocks) takeLowest(block, readers, scores, block.units.length);
     return scores;
   },
 };
+
+/** Units of one stretch that are still there. */
+interface Stretch {
+  units: readonly number[];
+  /** The highest score of those that went. */
+  highest: number;
+}
+
+function stretchesOf({ unitCount, blockCount }: PruneGroup): readonly Stretch[] {
+  const size = unitCount / blockCount;
+  return Array.from({ length: blockCount }, (_, block) => ({
+    units: Array.from({ length: size }, (_, index) => block * size + index),
+    highest: 0,
+  }));
+}
+
+/** Takes the units with the least error off a stretch and writes down their scores. */
+function takeLowest(
+  stretch: Stretch,
+  readers: readonly Reader[],
+  scores: Float64Array,
+  count: number,
+): readonly number[] {
+  const errors = new Map(
+    stretch.units.map((unit): [number, number] => [
+      unit,
+      readers.reduce((sum, { operation, places }) => sum + lostError(operation, places[unit]!), 0),
+    ]),
+  );
+  const order = [...stretch.units].sort((a, b) => errors.get(a)! - errors.get(b)! || a - b);
+  const going = order.slice(0, count);
+  for (const unit of going) {
+    stretch.highest = Math.max(stretch.highest, errors.get(unit)!);
+    scores[unit] = stretch.highest;
+  }
+  stretch.units = stretch.units.filter((unit) => !going.includes(unit));
+  return going;
+}
+
+async function openReaders({
+  group,
+  weights,
+  moments,
+  multiply,
+}: ScoredGroup): Promise<readonly Reader[] | string> {
+  const readers: Reader[] = [];
+  for (const weight of weights) {
+    const { consumer, columns } = weight;
+    if (consumer === undefined || columns === undefined) continue;
+    const seen = await moments(consumer);
+    if (seen?.gram === undefined || seen.width !== widthOf(columns)) {
+      return 'its second moments are not known';
+    }
+    const known = columns.bias === undefined ? seen.gram : aboutMeans(seen.gram, seen.width);
+    const rows = await readColumns({ ...weight, columns });
+    const operation = await openOperation(known, rows, multiply);
+    if (operation === undefined) return 'no sample reached its channels';
+    readers.push({ operation, places: placesOf(weight, columns.taps, group.unitCount) });
+  }
+  return readers;
+}
 
 /** A bias makes up for means: moments about them, without the column of ones. */
 function aboutMeans(gram: Float32Array, width: number): Float32Array {
@@ -52,12 +124,6 @@ function aboutMeans(gram: Float32Array, width: number): Float32Array {
   return result;
 }
 
-function dampedFactor(gram: Float32Array, width: number): Float64Array | undefined {
-  let trace = 0;
-  for (let index = 0; index < width; index++) trace += gram[index * (width + 1)]!;
-  return trace > 0 ? inverseFactor(gram, width, (DAMPING * trace) / width) : undefined;
-}
-
 /** The columns of each unit. */
 function placesOf(
   { units }: UnitWeight,
@@ -70,40 +136,4 @@ function placesOf(
     for (let tap = 0; tap < taps; tap++) places[unit]!.push(index * taps + tap);
   });
   return places;
-}
-
-/** `trace(W_S' inv([U' U]_SS) W_S) / 2` for the upper triangular factor U of the inverse. */
-function lostError(
-  factor: Float64Array,
-  width: number,
-  rows: { readonly values: Float32Array; readonly length: number },
-  places: readonly number[],
-): number {
-  const size = places.length;
-  const block = new Float64Array(size * size);
-  for (let a = 0; a < size; a++) {
-    for (let b = a; b < size; b++) {
-      let sum = 0;
-      const [left, right] = [places[a]!, places[b]!];
-      for (let row = 0; row <= Math.min(left, right); row++) {
-        sum += factor[row * width + left]! * factor[row * width + right]!;
-      }
-      block[a * size + b] = sum;
-      block[b * size + a] = sum;
-    }
-  }
-  // With inv(block) = V' V the trace is the sum of squares of V W_S.
-  const inverse = inverseFactor(block, size, 0);
-  if (inverse === undefined) return Number.POSITIVE_INFINITY;
-  let error = 0;
-  for (let a = 0; a < size; a++) {
-    for (let column = 0; column < rows.length; column++) {
-      let sum = 0;
-      for (let b = a; b < size; b++) {
-        sum += inverse[a * size + b]! * rows.values[places[b]! * rows.length + column]!;
-      }
-      error += sum * sum;
-    }
-  }
-  return error / 2;
 }

@@ -1,4 +1,6 @@
-import { solveInPlace, triangularFactor } from '../../numerics/inverse-factor.ts';
+import { factorCholesky, solveRows } from '../../numerics/cholesky.ts';
+import { type Matrix, type MatrixProduct, transpose } from '../../numerics/matrix.ts';
+import type { ColumnRows } from '../weight-columns.ts';
 
 /** Columns that a product sums over, and what is known of them together. */
 export interface ChannelSplit {
@@ -12,39 +14,35 @@ export interface ChannelSplit {
 }
 
 /**
- * Returns B, `removed` x `kept` row-major, by which the kept channels stand in for the removed ones: the x_P = B x_S
- * of least squares, `B = G_PS inv(G_SS + damping * mean(diag G_SS) * I)`. With a column of ones the moments are about
- * the mean and its own factor is `mean(x_P) - B mean(x_S)`, free of damping (CORP, 2026): a constant channel is
+ * Returns B `[removed, kept]`, by which the kept channels stand in for the removed ones: the x_P = B x_S of least
+ * squares, `B = G_PS inv(G_SS + damping * mean(diag G_SS) * I)`, in float64. With a column of ones the moments are
+ * about the mean, and its own factor is `mean(x_P) - B mean(x_S)`, free of damping (CORP, 2026): a constant channel is
  * made up for exactly. Undefined when the kept channels were never active.
  */
-export function standIns(split: ChannelSplit, damping: number): Float32Array | undefined {
-  const kept = split.one === undefined ? split.kept : split.kept.slice(0, -1);
+export async function standIns(
+  split: ChannelSplit,
+  damping: number,
+  multiply: MatrixProduct,
+): Promise<Matrix | undefined> {
   const { removed } = split;
+  const kept = split.one === undefined ? split.kept : split.kept.slice(0, -1);
+  const own = aboutMeans(split, kept, kept);
   const size = kept.length;
-  const own = pick(split, kept, kept);
-  const cross = pick(split, removed, kept);
-  if (split.one !== undefined) {
-    takeMeans(own, split, kept, kept);
-    takeMeans(cross, split, removed, kept);
-  }
   let trace = 0;
-  for (let index = 0; index < size; index++) trace += own[index * size + index]!;
+  for (let index = 0; index < size; index++) trace += own.values[index * (size + 1)]!;
   if (!(trace > 0)) return undefined;
-  const factor = triangularFactor(own, size, (damping * trace) / size);
+  const ridge = (damping * trace) / size;
+  for (let index = 0; index < size; index++) own.values[index * (size + 1)]! += ridge;
+  const factor = await factorCholesky(own, multiply);
   if (factor === undefined) return undefined;
-  const solved = new Float64Array(size);
-  for (let row = 0; row < removed.length; row++) {
-    solved.set(cross.subarray(row * size, (row + 1) * size));
-    solveInPlace(factor, solved);
-    cross.set(solved, row * size);
-  }
-  return split.one === undefined ? cross : withIntercepts(split, cross);
+  const solved = await solveRows(factor, aboutMeans(split, removed, kept), multiply);
+  return split.one === undefined ? solved : withIntercepts(split, solved.values);
 }
 
-/** Returns the stand-ins by which each removed channel is its mean (FLAP, An et al. 2023). Needs a column of ones. */
-export function meanStandIns(split: ChannelSplit): Float32Array {
+/** Returns stand-ins by which each removed channel is its mean (FLAP, An et al. 2023). Needs a column of ones. */
+export function meanStandIns(split: ChannelSplit): Matrix {
   const { kept, removed } = split;
-  return withIntercepts(split, new Float32Array(removed.length * (kept.length - 1)));
+  return withIntercepts(split, new Float64Array(removed.length * (kept.length - 1)));
 }
 
 /** The mean of a column, as the column of ones weighs its rows. */
@@ -52,36 +50,38 @@ function meanOf({ gram, width, one = 0 }: ChannelSplit, column: number): number 
   return gram[one * width + column]! / gram[one * (width + 1)]!;
 }
 
-/** Turns moments about zero to moments about the mean. */
-function takeMeans(
-  moments: Float32Array,
+/** Rows and columns of the moments, about the mean where there is a column of ones. */
+function aboutMeans(
   split: ChannelSplit,
   rows: readonly number[],
   columns: readonly number[],
-): void {
-  const { gram, width, one = 0 } = split;
+): Matrix {
+  const picked = pick(split, rows, columns);
+  const { gram, width, one } = split;
+  if (one === undefined) return picked;
   const means = columns.map((column) => meanOf(split, column));
   rows.forEach((row, index) => {
     const sum = gram[one * width + row]!;
     means.forEach((mean, at) => {
-      moments[index * columns.length + at]! -= sum * mean;
+      picked.values[index * columns.length + at]! -= sum * mean;
     });
   });
+  return picked;
 }
 
 /** Puts the factor of the column of ones behind each row: what the others leave of the mean. */
-function withIntercepts(split: ChannelSplit, factors: Float32Array): Float32Array {
+function withIntercepts(split: ChannelSplit, factors: Float64Array): Matrix {
   const { kept, removed } = split;
   const size = kept.length - 1;
   const means = kept.slice(0, -1).map((column) => meanOf(split, column));
-  const result = new Float32Array(removed.length * kept.length);
+  const values = new Float64Array(removed.length * kept.length);
   removed.forEach((gone, row) => {
     const own = factors.subarray(row * size, (row + 1) * size);
     const explained = own.reduce((sum, factor, at) => sum + factor * means[at]!, 0);
-    result.set(own, row * kept.length);
-    result[row * kept.length + size] = meanOf(split, gone) - explained;
+    values.set(own, row * kept.length);
+    values[row * kept.length + size] = meanOf(split, gone) - explained;
   });
-  return result;
+  return { rows: removed.length, columns: kept.length, values };
 }
 
 /** Rows and columns of a gram. */
@@ -89,115 +89,65 @@ function pick(
   { gram, width }: ChannelSplit,
   rows: readonly number[],
   columns: readonly number[],
-): Float32Array {
-  const picked = new Float32Array(rows.length * columns.length);
+): Matrix {
+  const values = new Float64Array(rows.length * columns.length);
   rows.forEach((row, index) => {
     const start = row * width;
     columns.forEach((column, at) => {
-      picked[index * columns.length + at] = gram[start + column]!;
+      values[index * columns.length + at] = gram[start + column]!;
     });
   });
-  return picked;
-}
-
-/** A weight with one row for each input channel. */
-export interface ChannelRows {
-  readonly values: Float32Array;
-  /** Elements of a row: output features. */
-  readonly length: number;
+  return { rows: rows.length, columns: columns.length, values };
 }
 
 /**
  * Returns the error of a product's output, summed over what `gram` saw, when `standIns` (none when undefined) take
- * the place of the removed channels: `trace(W_P' E W_P)` with `E` the second moments of what is left of x_P.
+ * the place of the removed channels: `trace(W_P' E W_P)` with `E = G_PP - B G_SP - G_PS B' + B G_SS B'` the second
+ * moments of what is left of x_P.
  */
-export function outputError(
+export async function outputError(
   split: ChannelSplit,
-  rows: ChannelRows,
-  standIn: Float32Array | undefined,
-): number {
-  const { removed } = split;
-  const left = Float64Array.from(pick(split, removed, removed));
-  if (standIn !== undefined) subtractExplained(split, standIn, left);
-  return traceWith(left, rows, removed);
-}
-
-/** `E -= B G_SP + G_PS B' - B G_SS B'`, the upper triangle alone: E is symmetric. */
-function subtractExplained(split: ChannelSplit, standIn: Float32Array, left: Float64Array): void {
+  rows: ColumnRows,
+  standIn: Matrix | undefined,
+  multiply: MatrixProduct,
+): Promise<number> {
   const { kept, removed } = split;
-  const [count, size] = [removed.length, kept.length];
-  const cross = pick(split, removed, kept);
-  const moved = timesGram(split, standIn);
-  for (let index = 0; index < moved.length; index++) moved[index]! -= cross[index]!;
-  for (let a = 0; a < count; a++) {
-    const own = a * size;
-    for (let b = a; b < count; b++) {
-      const other = b * size;
-      let change = 0;
-      for (let index = 0; index < size; index++) {
-        change += moved[own + index]! * standIn[other + index]!;
-        change -= standIn[own + index]! * cross[other + index]!;
-      }
-      left[a * count + b]! += change;
-    }
+  const left = pick(split, removed, removed);
+  if (standIn !== undefined) {
+    // Of E its symmetric part alone counts, so both cross terms may stand on one side.
+    const cross = pick(split, removed, kept).values;
+    const moved = await multiply(standIn, pick(split, kept, kept));
+    for (let index = 0; index < cross.length; index++) moved.values[index]! -= 2 * cross[index]!;
+    const change = (await multiply(moved, standIn)).values;
+    for (let index = 0; index < change.length; index++) left.values[index]! += change[index]!;
   }
+  const weights = rowsOf(rows, removed);
+  const weighted = (await multiply(left, transpose(weights))).values;
+  return weighted.reduce((sum, value, index) => sum + value * weights.values[index]!, 0);
 }
 
-/** `B * G_SS` */
-function timesGram(split: ChannelSplit, standIn: Float32Array): Float64Array {
-  const { kept, removed } = split;
-  const size = kept.length;
-  const own = pick(split, kept, kept);
-  const result = new Float64Array(removed.length * size);
-  for (let row = 0; row < removed.length; row++) {
-    const sum = result.subarray(row * size, (row + 1) * size);
-    for (let a = 0; a < size; a++) {
-      const scale = standIn[row * size + a]!;
-      const start = a * size;
-      for (let b = 0; b < size; b++) sum[b]! += scale * own[start + b]!;
-    }
-  }
-  return result;
-}
-
-/** `trace(W' E W)` from the upper triangle of E. */
-function traceWith(
-  left: Float64Array,
-  { values, length }: ChannelRows,
-  removed: readonly number[],
-): number {
-  const count = removed.length;
-  let trace = 0;
-  for (let a = 0; a < count; a++) {
-    const first = removed[a]! * length;
-    for (let b = a; b < count; b++) {
-      const second = removed[b]! * length;
-      let dot = 0;
-      for (let column = 0; column < length; column++) {
-        dot += values[first + column]! * values[second + column]!;
-      }
-      trace += (a === b ? 1 : 2) * dot * left[a * count + b]!;
-    }
-  }
-  return trace;
+function rowsOf({ values, length }: ColumnRows, places: readonly number[]): Matrix {
+  const picked = new Float64Array(places.length * length);
+  places.forEach((place, index) => {
+    picked.set(values.subarray(place * length, (place + 1) * length), index * length);
+  });
+  return { rows: places.length, columns: length, values: picked };
 }
 
 /** Returns the rows with those of the kept channels taking on the removed ones: `W_S + transpose(B) W_P`. */
-export function foldRemoved(
+export async function foldRemoved(
   { kept, removed }: Pick<ChannelSplit, 'kept' | 'removed'>,
-  { values, length }: ChannelRows,
-  standIn: Float32Array,
-): Float32Array {
-  const folded = Float32Array.from(values);
+  rows: ColumnRows,
+  standIn: Matrix,
+  multiply: MatrixProduct,
+): Promise<Float32Array> {
+  const { length } = rows;
+  const added = await multiply(transpose(standIn), transpose(rowsOf(rows, removed)));
+  const folded = Float32Array.from(rows.values);
   kept.forEach((place, index) => {
     const target = folded.subarray(place * length, (place + 1) * length);
-    removed.forEach((gone, row) => {
-      const factor = standIn[row * kept.length + index]!;
-      const start = gone * length;
-      for (let column = 0; column < length; column++) {
-        target[column]! += factor * values[start + column]!;
-      }
-    });
+    const from = index * length;
+    for (let column = 0; column < length; column++) target[column]! += added.values[from + column]!;
   });
   return folded;
 }

@@ -1,6 +1,7 @@
 import { withGraph } from '../../ir/edit.ts';
 import type { Model } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
+import type { Matrix, MatrixProduct } from '../../numerics/matrix.ts';
 import { type GraphView, isOp } from '../../passes/graph-view.ts';
 import { NO_UNIT } from '../axis-rule.ts';
 import { type ConsumerColumns, widthOf } from '../consumer-columns.ts';
@@ -20,7 +21,7 @@ import {
 } from './least-squares.ts';
 
 /** Shares of the mean squared activation that are tried: little data needs much, much data little. */
-const DAMPINGS = [0.01, 0.1, 1];
+const DAMPINGS = [0.01, 0.03, 0.1, 0.3, 1];
 
 /** Second moments of the columns of a product over two halves of the calibration samples. */
 export interface HalvedMoments {
@@ -56,6 +57,8 @@ export interface RecoveryInput {
   readonly how: 'ls' | 'bias';
   /** Returns the moments of a product's input, undefined where calibration did not look. */
   moments(consumer: Consumer): Promise<HalvedMoments | undefined>;
+  /** Multiplies the matrices of least squares. */
+  readonly multiply: MatrixProduct;
   /** Puts a weight where it need not stay in memory. */
   store(tensor: Tensor): Promise<Tensor>;
   readonly onWeight?: (done: number, total: number) => void;
@@ -127,28 +130,33 @@ async function recoverOne(
   const rows = await readColumns(weight);
   const splitOf = splitter(weight, cut, moments.width);
   const [fitted, heldOut] = moments.halves.map(splitOf) as [ChannelSplit, ChannelSplit];
-  const before = outputError(heldOut, rows, undefined);
+  const { multiply } = input;
+  const before = await outputError(heldOut, rows, undefined, multiply);
   let best: { error: number; damping: number | null } | undefined;
   for (const damping of input.how === 'bias' ? [null] : DAMPINGS) {
-    const standIn = standInsBy(fitted, damping);
+    const standIn = await standInsBy(fitted, damping, multiply);
     if (standIn === undefined) return 'no sample reached its channels';
-    const error = outputError(heldOut, rows, standIn);
+    const error = await outputError(heldOut, rows, standIn, multiply);
     if (best !== undefined && error >= best.error) break;
     best = { error, damping };
   }
   if (best === undefined || !(best.error < before)) return { errorRatio: 1, damping: null };
   const both = moments.halves[0].map((sum, index) => sum + moments.halves[1][index]!);
   const split = splitOf(both);
-  const standIn = standInsBy(split, best.damping);
+  const standIn = await standInsBy(split, best.damping, multiply);
   if (standIn === undefined) return 'no sample reached its channels';
-  const folded = { ...rows, values: foldRemoved(split, rows, standIn) };
+  const folded = { ...rows, values: await foldRemoved(split, rows, standIn, multiply) };
   const tensors = await writeFolded(weight, folded);
   const ratio = { errorRatio: best.error / before, damping: best.damping };
   return typeof tensors === 'string' ? tensors : { tensors, ...ratio };
 }
 
-function standInsBy(split: ChannelSplit, damping: number | null): Float32Array | undefined {
-  return damping === null ? meanStandIns(split) : standIns(split, damping);
+async function standInsBy(
+  split: ChannelSplit,
+  damping: number | null,
+  multiply: MatrixProduct,
+): Promise<Matrix | undefined> {
+  return damping === null ? meanStandIns(split) : standIns(split, damping, multiply);
 }
 
 /** Which columns go, by the units of the channels; the column of ones stays. */

@@ -1,3 +1,5 @@
+import type { LogitFigures } from '../../numerics/logit-reference.ts';
+
 /** What a model may lose at most. Absent limits ask for nothing. */
 export interface SearchBudget {
   /** Mean KL(source || model) of the logits, in nats. */
@@ -9,18 +11,7 @@ export interface SearchBudget {
 }
 
 /** How far a model is from its source on the windows of a search. */
-export interface SearchFigures {
-  /** Positions whose logits were compared. */
-  readonly positions: number;
-  /** Null when it is not finite. */
-  readonly klNats: number | null;
-  /** Share of positions with the same best class, 0..1. */
-  readonly agreement: number;
-  /** Null without next tokens to judge by. */
-  readonly perplexityRatio: number | null;
-  /** Null without labels or next tokens. */
-  readonly dropPoints: number | null;
-}
+export type SearchFigures = LogitFigures;
 
 /** Says whether a budget has any limit. */
 export function isLimited(budget: SearchBudget): boolean {
@@ -44,6 +35,17 @@ export function describeBudget(budget: SearchBudget): string {
     maxKl === undefined ? '' : `KL <= ${maxKl}`,
     maxDropPoints === undefined ? '' : `top-1 drop <= ${maxDropPoints} pt`,
     maxPerplexityRatio === undefined ? '' : `perplexity <= ${maxPerplexityRatio}x`,
+  ]
+    .filter((text) => text !== '')
+    .join(', ');
+}
+
+/** Returns figures in words: `KL 0.0213, top-1 drop 0.40 pt, perplexity 1.0120x`. */
+export function describeFigures({ klNats, dropPoints, perplexityRatio }: SearchFigures): string {
+  return [
+    `KL ${klNats === null ? 'not finite' : klNats.toPrecision(3)}`,
+    dropPoints === null ? '' : `top-1 drop ${dropPoints.toFixed(2)} pt`,
+    perplexityRatio === null ? '' : `perplexity ${perplexityRatio.toFixed(4)}x`,
   ]
     .filter((text) => text !== '')
     .join(', ');

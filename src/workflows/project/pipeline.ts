@@ -4,16 +4,20 @@ import { type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.
 import type { RunSummary } from '../../artifact/results.ts';
 import type { CheckResult } from '../../check/check-result.ts';
 import { parseCheckResult } from '../../check/check-result-schema.ts';
+import { enforceGates } from '../../check/gates.ts';
+import { budgetOf } from '../../quantize/search/budget-options.ts';
 import type { Recipe } from '../../recipe/recipe.ts';
 import { writeFileAtomic } from '../../storage/write-file-atomic.ts';
 import { VERSION } from '../../version.ts';
 import { STAGE_NAMES, type StageName } from '../choices.ts';
 import type { Reporter } from '../progress.ts';
+import { searchCacheFolder } from '../search/search-cache.ts';
 import type { SearchRequest } from '../search/search-plan.ts';
 import { searchedRecipe, searchRequestOf } from '../search/search-request.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from '../stages/calibrate-model.ts';
 import { writeTables } from '../stages/calibration-tables.ts';
 import { CHECK_FILES, checkInto } from '../stages/check-into.ts';
+import { checkPruned } from '../stages/check-pruned.ts';
 import { parseShapes } from '../stages/engine-shapes.ts';
 import { exportInto } from '../stages/export-model.ts';
 import { pruneInto } from '../stages/prune-model.ts';
@@ -151,8 +155,16 @@ function pruneStage(
       settings,
     }),
     async run(folder, reporter) {
-      const { warnings } = await pruneInto(folder, { source: origin, settings, choice }, reporter);
+      const { warnings } = await pruneInto(
+        folder,
+        { source: origin, settings, choice, cacheFolder: searchCacheFolder(config.output) },
+        reporter,
+      );
       for (const warning of warnings) reporter.warn(warning);
+      if (budgetOf(settings) === undefined) return;
+      const judged = { source: origin, settings, choice, seed: 0, measureLatency: false };
+      const check = await checkPruned(folder, judged, reporter);
+      if (check !== null) enforceGates(check);
     },
   };
 }

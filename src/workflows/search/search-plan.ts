@@ -3,9 +3,9 @@ import { GateFailedError, UnsupportedError, UsageError } from '../../errors.ts';
 import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import {
   describeBudget,
+  describeFigures,
   meetsBudget,
   type SearchBudget,
-  type SearchFigures,
 } from '../../quantize/search/budget.ts';
 import { chooseSchemes } from '../../quantize/search/choose-schemes.ts';
 import { fallBack, rankGroups } from '../../quantize/search/rank-groups.ts';
@@ -24,6 +24,7 @@ import { requireOnnxruntime } from '../../runners/onnxruntime/onnxruntime-packag
 import { VERSION } from '../../version.ts';
 import type { Reporter } from '../progress.ts';
 import { type DataChoice, openData } from '../project/open-data.ts';
+import { requireFigures } from './require-figures.ts';
 import { openSearchCache } from './search-cache.ts';
 import { openSearchEvaluator, type SearchEvaluator } from './search-evaluator.ts';
 
@@ -203,25 +204,6 @@ async function openWindows(
   return openData({ ...choice, heldOutSamples }, source);
 }
 
-/** A limit on a figure that these data cannot give would fail every plan, and say nothing. */
-function requireFigures(budget: SearchBudget, figures: SearchFigures): void {
-  if (budget.maxDropPoints !== undefined && figures.dropPoints === null) {
-    throw new UsageError(
-      '--max-drop: the held-out samples have neither labels nor next tokens. Use --max-kl.',
-    );
-  }
-  // A ratio can also be missing because logits are not finite: then the KL is missing, too.
-  const isAbsent = figures.perplexityRatio === null && figures.klNats !== null;
-  if (budget.maxPerplexityRatio !== undefined && isAbsent) throw noText();
-}
-
-/** Returns the error of a limit on perplexity where there is no text. */
-export function noText(): UsageError {
-  return new UsageError(
-    '--max-perplexity-ratio: the held-out samples are no text. Use --max-kl or --max-drop.',
-  );
-}
-
 /**
  * Throws UnsupportedError for a plan with 4-bit weights: their rounding depends on what was rounded before,
  * so no layer stands for itself.
@@ -257,14 +239,8 @@ function quantizesAnything({ layers, embeddings }: QuantizationPlan): boolean {
 }
 
 function notMet(budget: SearchBudget, { figures }: SearchOutcome): GateFailedError {
-  const { klNats, perplexityRatio, dropPoints } = figures;
-  const got = [
-    `KL ${klNats === null ? 'not finite' : klNats.toPrecision(3)}`,
-    dropPoints === null ? '' : `top-1 drop ${dropPoints.toFixed(2)} pt`,
-    perplexityRatio === null ? '' : `perplexity ${perplexityRatio.toFixed(4)}x`,
-  ].filter((text) => text !== '');
   return new GateFailedError(
-    `search: no plan that quantizes anything holds the budget (got ${got.join(', ')} with linear layers in ` +
+    `search: no plan that quantizes anything holds the budget (got ${describeFigures(figures)} with linear layers in ` +
       `float, expected ${describeBudget(budget)}). Allow more, or leave the embedding float in the recipe.`,
   );
 }

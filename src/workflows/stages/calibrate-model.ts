@@ -20,7 +20,6 @@ import { distinctNames } from '../../passes/distinct-names.ts';
 import { gatherBeforeCast } from '../../passes/gather-before-cast.ts';
 import { isReached, openBodies } from '../../passes/open-bodies.ts';
 import { runPasses } from '../../passes/pass.ts';
-import { requireRaised } from '../../passes/prepare-model.ts';
 import type { ActivationRange, ActivationRanges } from '../../quantize/quantization-plan.ts';
 import { whyNoLinears } from '../../quantize/why-float.ts';
 import type { CalibratorName, Recipe } from '../../recipe/recipe.ts';
@@ -29,6 +28,7 @@ import { countInBodies, describeBodyCounts } from '../../structure/count-in-bodi
 import { findOpenedLinears } from '../../structure/find-linears.ts';
 import type { Reporter } from '../progress.ts';
 import { type DataChoice, feedHints, openData } from '../project/open-data.ts';
+import { requireSound } from '../proof/require-sound.ts';
 import { warnOfCopies } from '../proof/warn-of-copies.ts';
 
 /** Name of the file that calibration leaves in its folder. */
@@ -45,8 +45,7 @@ export interface CalibrateRequest {
 }
 
 /** The model that runs: in float32, every value under a name of its own. */
-function twinOf({ model, path }: ModelOnDisk): Model {
-  requireRaised(model, path);
+function twinOf({ model }: ModelOnDisk): Model {
   return runPasses(model, [distinctNames, convertToFloat32, gatherBeforeCast]);
 }
 
@@ -56,6 +55,7 @@ export async function calibrateSource(
   reporter: Reporter,
 ): Promise<CalibrationFile> {
   const { source, choice, calibrator = 'auto', shard } = request;
+  await requireSound(source);
   const twin = twinOf(source);
   const opened = openBodies(twin);
   const all = findOpenedLinears(opened);

@@ -4,6 +4,7 @@ import { collectGrams } from '../../calibrate/collect-grams.ts';
 import type { GramFile } from '../../calibrate/observe/activation-observer.ts';
 import { openOnnxruntimeObserver } from '../../calibrate/observe/observer.ts';
 import type { Model } from '../../ir/model.ts';
+import type { MatrixProduct } from '../../numerics/matrix.ts';
 import { convertToFloat32 } from '../../passes/convert-to-float32.ts';
 import { gatherBeforeCast } from '../../passes/gather-before-cast.ts';
 import { viewGraph } from '../../passes/graph-view.ts';
@@ -14,6 +15,7 @@ import type { PruneGroup } from '../../prune/group.ts';
 import type { ChannelMoments } from '../../prune/importance/importance.ts';
 import type { HalvedMoments } from '../../prune/recover/recover-weights.ts';
 import { tapChannels } from '../../prune/tap-channels.ts';
+import { openMatrixProduct } from '../../runners/onnxruntime/matrix-product.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import { elementsFromBytes } from '../../values/element-array.ts';
 import type { Reporter } from '../progress.ts';
@@ -34,6 +36,8 @@ export interface CollectedChannels {
   readonly data: { readonly path: string; readonly sha256: string };
   /** Calibration samples that were run. */
   readonly samples: number;
+  /** Multiplies what is made of them. */
+  readonly multiply: MatrixProduct;
   /** Removes them. */
   close(): Promise<void>;
 }
@@ -61,7 +65,11 @@ export async function collectChannels(
   const twin = runPasses(source.model, [convertToFloat32, gatherBeforeCast]);
   const consumers = groups.flatMap((group) => group.consumers);
   const folder = await makeTemporaryFolder('autoglm-channels-');
-  const close = () => removeTemporaryFolder(folder);
+  const product = await openMatrixProduct();
+  const close = async () => {
+    await product.close();
+    await removeTemporaryFolder(folder);
+  };
   const collect = (tapped: TappedModel, maxWidth: number, task: string, half?: 0 | 1) =>
     collectGrams({
       model: tapped.model,
@@ -100,6 +108,7 @@ export async function collectChannels(
       },
       data: { path: choice.data, sha256: dataset.hash },
       samples,
+      multiply: product.multiply,
       close,
     };
   } catch (error) {

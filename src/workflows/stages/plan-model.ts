@@ -8,7 +8,6 @@ import { convertToFloat32 } from '../../passes/convert-to-float32.ts';
 import { distinctNames } from '../../passes/distinct-names.ts';
 import { openBodies } from '../../passes/open-bodies.ts';
 import { runPasses } from '../../passes/pass.ts';
-import { requireRaised } from '../../passes/prepare-model.ts';
 import { judgeRanges, type SeenActivation } from '../../quantize/judge-ranges.ts';
 import { planQuantization } from '../../quantize/plan.ts';
 import type { ActivationRanges, QuantizationPlan } from '../../quantize/quantization-plan.ts';
@@ -20,6 +19,7 @@ import {
 import { surveyModel } from '../../quantize/survey-model.ts';
 import type { Recipe } from '../../recipe/recipe.ts';
 import { findOpenedLinears } from '../../structure/find-linears.ts';
+import { requireSound } from '../proof/require-sound.ts';
 import { rangesOf } from './calibrate-model.ts';
 
 /** What to plan: a float model, a recipe, and what calibration saw where the recipe needs it. */
@@ -41,7 +41,7 @@ export interface PlannedModel {
  */
 export async function planModel(request: PlanRequest): Promise<PlannedModel> {
   const { source, recipe, calibration } = request;
-  requireRaised(source.model, source.path);
+  await requireSound(source);
   if (calibration === undefined) {
     return { plan: planQuantization(source.model, recipe, new Map()), ranges: new Map() };
   }

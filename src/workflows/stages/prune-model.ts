@@ -4,48 +4,26 @@ import { type PruningSummary, writeManifest } from '../../artifact/manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
 import { patchConfigs } from '../../artifact/patch-config.ts';
 import type { PruneResult } from '../../artifact/results.ts';
-import { UnsupportedError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
-import { requireRaised } from '../../passes/prepare-model.ts';
 import { applyPruning } from '../../prune/apply-pruning.ts';
-import { cuttableGroups } from '../../prune/cuttable-groups.ts';
-import { findGroups } from '../../prune/find-groups.ts';
-import type { PruneGroups } from '../../prune/group.ts';
 import type { Cut } from '../../prune/kept-axes.ts';
-import { planPruning } from '../../prune/plan-pruning.ts';
-import type { ImportanceName, PruneSettings } from '../../prune/prune-settings.ts';
+import { findsAmount } from '../../prune/prune-settings.ts';
 import { cutsOf, PRUNING_NAME, serializePruning } from '../../prune/pruning-file.ts';
 import type { PruningPlan } from '../../prune/pruning-plan.ts';
-import { type Recovered, recoverWeights } from '../../prune/recover/recover-weights.ts';
 import { uniformWidths } from '../../prune/uniform-widths.ts';
 import { requireOnnxruntime } from '../../runners/onnxruntime/onnxruntime-package.ts';
 import { saveModel } from '../../storage/model-file.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import { writeFileAtomic } from '../../storage/write-file-atomic.ts';
 import type { Reporter } from '../progress.ts';
-import type { DataChoice } from '../project/open-data.ts';
 import { requireLoadable } from '../proof/load-artifact.ts';
 import { countParameters } from '../proof/model-label.ts';
 import { verifyPruning } from '../proof/verify-pruning.ts';
-import { type CollectedChannels, collectChannels } from './channel-moments.ts';
-import { storeOnDisk } from './store-on-disk.ts';
+import type { CollectedChannels } from './channel-moments.ts';
+import { type PruneRequest, planCut, recoverCut, recoversWith } from './plan-cut.ts';
 
 /** Names of what {@link pruneInto} writes besides companions and external data. */
 export const PRUNED_FILES = { model: 'model.onnx', plan: PRUNING_NAME } as const;
-
-/** What to prune, how, and the data that tells what matters. */
-export interface PruneRequest {
-  readonly source: ModelOnDisk;
-  readonly settings: PruneSettings;
-  readonly choice?: DataChoice | undefined;
-}
-
-/** What a plan was made with, and what it says. */
-interface Planned {
-  readonly found: PruneGroups;
-  readonly plan: PruningPlan;
-  readonly channels: CollectedChannels | undefined;
-}
 
 /** Data-free cuts of language models are known to go wrong: of SmolLM2-135M a tenth, by L1, leaves nothing. */
 const WITHOUT_DATA =
@@ -57,9 +35,15 @@ export async function planOnlyPruning(
   request: PruneRequest,
   reporter: Reporter,
 ): Promise<{ readonly plan: PruningPlan; readonly warnings: readonly string[] }> {
-  const { plan, channels } = await planWith(request, reporter, false);
-  await channels?.close();
-  return { plan, warnings: warningsOf(request, plan) };
+  const scratch = await makeTemporaryFolder('autoglm-prune-');
+  try {
+    const recovers = recoversWith(request) && findsAmount(request.settings);
+    const { plan, channels } = await planCut(request, { recovers, scratch }, reporter);
+    await channels?.close();
+    return { plan, warnings: warningsOf(request, plan) };
+  } finally {
+    await removeTemporaryFolder(scratch);
+  }
 }
 
 /**
@@ -72,13 +56,16 @@ export async function pruneInto(
   request: PruneRequest,
   reporter: Reporter,
 ): Promise<PruneResult> {
-  const { source, settings, choice } = request;
-  const recovers = choice !== undefined && (settings.recover ?? 'ls') === 'ls';
-  const { found, plan, channels } = await planWith(request, reporter, recovers);
+  const { source } = request;
   const scratch = await makeTemporaryFolder('autoglm-prune-');
+  let channels: CollectedChannels | undefined;
   try {
+    const recovers = recoversWith(request);
+    const planned = await planCut(request, { recovers, scratch }, reporter);
+    const { found, plan } = planned;
+    channels = planned.channels;
     const cuts = cutsOf(found, plan);
-    const { model: whole, recovered } = await recover(
+    const { model: whole, recovered } = await recoverCut(
       recovers ? channels : undefined,
       { model: source.model, cuts, scratch },
       reporter,
@@ -143,63 +130,6 @@ async function copySource(source: ModelOnDisk, folder: string): Promise<void> {
     await mkdir(dirname(join(folder, name)), { recursive: true });
     await copyFile(join(source.folder, name), join(folder, name));
   }
-}
-
-async function planWith(
-  { source, settings, choice }: PruneRequest,
-  reporter: Reporter,
-  recovers: boolean,
-): Promise<Planned> {
-  requireRaised(source.model, source.path);
-  const found = cuttableGroups(source.model, findGroups(source.model));
-  requireGroups(source, found, settings);
-  const importance: ImportanceName = settings.importance ?? (choice === undefined ? 'l1' : 'obs');
-  const needs = {
-    squares: importance === 'wanda',
-    moments: importance === 'obs' || recovers,
-  };
-  const groups = found.groups.filter(({ kind }) => settings.targets.includes(kind));
-  const channels =
-    choice !== undefined && (needs.squares || needs.moments) && settings.amount > 0
-      ? await collectChannels({ source, groups, choice, needs }, reporter)
-      : undefined;
-  const plan = await planPruning({
-    model: source.model,
-    found,
-    settings,
-    importance,
-    moments: importance === 'wanda' ? channels?.squares : channels?.moments,
-    onGroup: (done, total) => reporter.progress({ task: 'rank', done, total, unit: 'layers' }),
-  });
-  return { found, plan, channels };
-}
-
-function requireGroups(source: ModelOnDisk, found: PruneGroups, { targets }: PruneSettings): void {
-  if (found.groups.some(({ kind }) => targets.includes(kind))) return;
-  const [first] = found.declined;
-  const obstacle =
-    first === undefined ? 'no product with a weight' : `${first.node}: ${first.reason}`;
-  throw new UnsupportedError(
-    `${source.path}: no ${targets.join(', no ')} can be removed (got ${found.groups.length} groups of other kinds and ` +
-      `${found.declined.length} declined, the first by ${obstacle}). See "autoglm prune --dry-run --json".`,
-  );
-}
-
-async function recover(
-  channels: CollectedChannels | undefined,
-  cut: { readonly model: Model; readonly cuts: readonly Cut[]; readonly scratch: string },
-  reporter: Reporter,
-): Promise<{ readonly model: Model; readonly recovered: readonly Recovered[] }> {
-  const { model, cuts, scratch } = cut;
-  if (channels === undefined) return { model, recovered: [] };
-  return recoverWeights({
-    model,
-    cuts,
-    how: 'ls',
-    moments: channels.halves,
-    store: storeOnDisk(scratch),
-    onWeight: (done, total) => reporter.progress({ task: 'recover', done, total, unit: 'layers' }),
-  });
 }
 
 /** Returns what was seen, in words. */

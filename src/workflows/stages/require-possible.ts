@@ -13,8 +13,9 @@ import type { ShapeRange, ShapeRanges } from '../../targets/tensorrt/build-scrip
 import { toFloat32ScaleTwin, writeTensorrt } from '../../targets/tensorrt/write.ts';
 import type { TargetName } from '../choices.ts';
 import { openData } from '../project/open-data.ts';
-import { findLogits, noWindow } from '../search/search-evaluator.ts';
-import { noText, refuseBodies, refuseFourBits, type SearchRequest } from '../search/search-plan.ts';
+import { noText } from '../search/require-figures.ts';
+import { refuseBodies, refuseFourBits, type SearchRequest } from '../search/search-plan.ts';
+import { findLogits, noWindow } from '../search/window-bench.ts';
 import { engineShapes } from './engine-shapes.ts';
 import { requireIntegers } from './quantize-model.ts';
 
