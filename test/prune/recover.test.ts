@@ -95,6 +95,6 @@ describe('recoverWeights', () => {
       dependentGram(400, -2, 3, 2),
     ]);
     expect(found).toBe(network);
-    expect(recovered).toEqual([{ group: group!.name, errorRatio: 1, damping: null }]);
+    expect(recovered).toEqual([{ group: group!.name, how: 'ls', errorRatio: 1, damping: null }]);
   });
 });

@@ -8,6 +8,7 @@ import { type ConsumerColumns, widthOf } from '../consumer-columns.ts';
 import type { Consumer } from '../follow-units.ts';
 import { graphContext } from '../graph-context.ts';
 import type { Cut } from '../kept-axes.ts';
+import type { Recovery } from '../prune-settings.ts';
 import { readAlongAxis } from '../read-along-axis.ts';
 import { type UnitWeight, unitWeights } from '../unit-weights.ts';
 import { type ColumnRows, outputShift, readColumns, writeColumns } from '../weight-columns.ts';
@@ -31,12 +32,13 @@ export interface HalvedMoments {
   readonly halves: readonly [Float32Array, Float32Array];
 }
 
-/** What least squares made of one product. */
+/** What recovery made of one product. */
 export interface Recovered {
   readonly group: string;
+  readonly how: Recovery;
   /** Error of its output on the half that was not fitted, as a share of that without recovery; 1 when not accepted. */
   readonly errorRatio: number;
-  /** Null without least squares. */
+  /** Null when not accepted, and without least squares. */
   readonly damping: number | null;
   /** Why nothing was done. */
   readonly reason?: string;
@@ -54,7 +56,7 @@ export interface RecoveryInput {
   readonly model: Model;
   readonly cuts: readonly Cut[];
   /** By least squares, or by the mean of each removed channel in the bias alone. */
-  readonly how: 'ls' | 'bias';
+  readonly how: Recovery;
   /** Returns the moments of a product's input, undefined where calibration did not look. */
   moments(consumer: Consumer): Promise<HalvedMoments | undefined>;
   /** Multiplies the matrices of least squares. */
@@ -73,7 +75,7 @@ export interface RecoveryInput {
 export async function recoverWeights(
   input: RecoveryInput,
 ): Promise<{ readonly model: Model; readonly recovered: readonly Recovered[] }> {
-  const { model, cuts } = input;
+  const { model, cuts, how } = input;
   const { view } = graphContext(model);
   const replaced = new Map<string, Tensor>();
   const recovered: Recovered[] = [];
@@ -87,10 +89,10 @@ export async function recoverWeights(
       const found = reason === undefined ? await recoverOne(input, product) : reason;
       const group = cut.group.name;
       if (typeof found === 'string') {
-        recovered.push({ group, errorRatio: 1, damping: null, reason: found });
+        recovered.push({ group, how, errorRatio: 1, damping: null, reason: found });
         continue;
       }
-      recovered.push({ group, errorRatio: found.errorRatio, damping: found.damping });
+      recovered.push({ group, how, errorRatio: found.errorRatio, damping: found.damping });
       const [changed, bias] = found.tensors ?? [];
       if (changed !== undefined) replaced.set(weight.value, await input.store(changed));
       if (bias !== undefined) replaced.set(bias.name, bias);
@@ -124,7 +126,7 @@ async function recoverOne(
   { cut, weight, consumer }: Recoverable,
 ): Promise<Fitted | string> {
   const { columns } = weight;
-  if (input.how === 'bias' && columns.bias === undefined) return 'it has no bias';
+  if (input.how === 'bias' && columns.bias === undefined) return 'it has no bias of its own';
   const moments = await input.moments(consumer);
   if (moments?.width !== widthOf(columns)) return 'its second moments are not known';
   const rows = await readColumns(weight);
