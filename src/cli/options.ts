@@ -50,6 +50,14 @@ export function addDataOptions(command: Command): Command {
     .option('--seed <number>', 'seed of everything random', parseSeed);
 }
 
+/** Adds the limits that a result is searched within. */
+export function addLimitOptions(command: Command): Command {
+  return command
+    .option('--max-kl <nats>', 'search the smallest result whose KL stays below', parseLimit)
+    .option('--max-drop <points>', 'the same for the loss of top-1, such as 0.5%')
+    .option('--max-perplexity-ratio <x>', 'the same for perplexity, after / before', parseLimit);
+}
+
 /** Returns the `--device` option. */
 export function deviceOption(): Option {
   return new Option('--device <device>', 'where to run').choices(DEVICES).default('auto');
@@ -65,7 +73,7 @@ export function parseCount(text: string): number {
 }
 
 /** Parses a positive number; throws commander's InvalidArgumentError. */
-export function parseLimit(text: string): number {
+function parseLimit(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value < Infinity)) {
     throw new InvalidArgumentError('Expected a number above 0.');

@@ -1,5 +1,6 @@
 import type { CheckResult, Latency } from '../check/check-result.ts';
 import type { KernelTimes } from '../check/kernel-times.ts';
+import type { PruningPlan } from '../prune/pruning-plan.ts';
 import type { SearchFile } from '../quantize/search/search-file.ts';
 import { escapeMarkup } from './escape-markup.ts';
 import { figureRows } from './figure-rows.ts';
@@ -13,6 +14,7 @@ import {
 } from './format.ts';
 import { KERNEL_HEADINGS, kernelRows } from './kernel-rows.ts';
 import { describePairs } from './pairs.ts';
+import { renderPruningHtml } from './pruning-html.ts';
 import { renderSensitivityHtml } from './sensitivity-html.ts';
 
 const STYLE = `
@@ -27,11 +29,17 @@ td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 svg { width: 100%; height: 3rem; } svg text { font-size: 11px; fill: currentColor; }
 `;
 
+/** What lies beside an artifact and tells how it came to be. */
+export interface ArtifactHistory {
+  readonly search?: SearchFile | undefined;
+  readonly pruning?: PruningPlan | undefined;
+}
+
 /**
- * Returns a check, with the search behind the artifact where there was one, as one HTML file that
+ * Returns a check, with the pruning and the search behind the artifact where there were any, as one HTML file that
  * needs nothing else: no script, font, image or network.
  */
-export function renderHtml(result: CheckResult, search?: SearchFile): string {
+export function renderHtml(result: CheckResult, history: ArtifactHistory = {}): string {
   const { source, artifact, gates, passed } = result;
   const title = `${artifact.file} (${artifact.label}) against ${source.file} (${source.label})`;
   const outcome =
@@ -46,14 +54,17 @@ export function renderHtml(result: CheckResult, search?: SearchFile): string {
 </head>
 <body>
 <h1>${escapeMarkup(title)}</h1>
-${outcome}${[...sections(result), ...searchSections(search)].join('\n')}
+${outcome}${[...sections(result), ...historySections(history)].join('\n')}
 </body>
 </html>
 `;
 }
 
-function searchSections(search: SearchFile | undefined): readonly string[] {
-  return search === undefined ? [] : [renderSensitivityHtml(search)];
+function historySections({ pruning, search }: ArtifactHistory): readonly string[] {
+  return [
+    ...(pruning === undefined ? [] : [renderPruningHtml(pruning)]),
+    ...(search === undefined ? [] : [renderSensitivityHtml(search)]),
+  ];
 }
 
 function* sections(result: CheckResult): Generator<string> {

@@ -2,6 +2,7 @@ import type { PruneOutcome } from '../artifact/results.ts';
 import type { PlannedGroup, PruningPlan } from '../prune/pruning-plan.ts';
 import { renderColumns } from './columns.ts';
 import { formatCount, formatPercent } from './format.ts';
+import { formatFigures } from './search-figures.ts';
 import { renderTerminal } from './terminal.ts';
 
 /** Declined products listed one by one; the rest are counted. */
@@ -22,6 +23,7 @@ export function renderPruning(outcome: PruneOutcome): string {
     ...(recovered === undefined || recovered.length === 0
       ? []
       : [`Recovery     ${describeRecovery(recovered)}`]),
+    ...searchLines(plan),
     ...declinedLines(plan),
     ...warnings.map((warning) => `Warning      ${warning}`),
     ...(folder === null ? [] : [`Written to   ${folder}`]),
@@ -70,6 +72,17 @@ function groupTable({ groups }: PruningPlan): string {
       group.reason ?? '',
     ]),
   );
+}
+
+function searchLines({ search }: PruningPlan): readonly string[] {
+  if (search === undefined) return [];
+  return [
+    `Search       the most with ${search.budget}, on ${formatCount(search.windows)} held-out samples`,
+    ...search.curve.map(
+      ({ amount, figures }) =>
+        `             ${formatPercent(amount, 1)}: ${formatFigures(figures)}`,
+    ),
+  ];
 }
 
 function describeRecovery(recovered: NonNullable<PruneOutcome['recovered']>): string {

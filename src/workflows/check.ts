@@ -13,7 +13,7 @@ import type { Reporter } from './progress.ts';
 import { runConfig } from './project/pipeline.ts';
 import type { PipelineConfig } from './project/pipeline-config.ts';
 import { resolveConfig, type VerbOptions } from './project/resolve-request.ts';
-import { searchBeside } from './search/search-beside.ts';
+import { historyBeside } from './search/artifact-history.ts';
 import { CHECK_FILES, type CheckRequest, runCheck, writeCheck } from './stages/check-into.ts';
 
 export { enforceGates } from '../check/gates.ts';
@@ -46,7 +46,7 @@ export async function check(options: CheckOptions, reporter: Reporter): Promise<
             const found = await runChosen(options, reporter);
             const { artifact } = options;
             const folders = artifact === undefined ? [] : [await artifactFolder(artifact)];
-            await writeCheck(folder, found, await searchBeside(...folders));
+            await writeCheck(folder, found, await historyBeside(...folders));
             return found;
           },
         );

@@ -22,7 +22,7 @@ import {
   type VerbOptions,
 } from './project/resolve-request.ts';
 import { requireSound } from './proof/require-sound.ts';
-import { searchBeside } from './search/search-beside.ts';
+import { historyBeside } from './search/artifact-history.ts';
 import { type SearchOptions, searchedRecipe, searchRequestOf } from './search/search-request.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './stages/calibrate-model.ts';
 import { planModel } from './stages/plan-model.ts';
@@ -118,7 +118,7 @@ async function quantizeConfig(
 async function readQuantized(folder: string): Promise<QuantizeOutcome> {
   const path = join(folder, QUANTIZED_FILES.plan);
   const { plan } = parseQuantizationFile(await readFile(path, 'utf8'), path);
-  const search = await searchBeside(folder);
+  const { search } = await historyBeside(folder);
   const manifest = await readManifest(folder);
   return {
     schema: 'autoglm.quantize/1',

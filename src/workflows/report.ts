@@ -8,7 +8,7 @@ import { exists } from '../storage/replace-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import type { ReportFormat } from './choices.ts';
 import { loadPipelineConfig } from './project/pipeline-config.ts';
-import { searchBeside } from './search/search-beside.ts';
+import { historyBeside } from './search/artifact-history.ts';
 import { CHECK_FILES } from './stages/check-into.ts';
 
 /** Returns the check of a folder (or of the config's output) and, when asked, writes it in one form. */
@@ -35,9 +35,12 @@ export async function report(options: {
   return { result, rendered };
 }
 
-/** Where a search lies: beside the check, or in the stage whose artifact was checked. */
-function searchFolders(folder: string): readonly string[] {
-  return [folder, join(folder, 'quantize'), join(folder, '..', 'quantize')];
+/** Where pruning and search lie: beside the check, or in the stages before it. */
+function historyFolders(folder: string): readonly string[] {
+  return [
+    folder,
+    ...['quantize', 'prune'].flatMap((stage) => [join(folder, stage), join(folder, '..', stage)]),
+  ];
 }
 
 async function readCheckIn(folder: string): Promise<CheckResult> {
@@ -55,7 +58,7 @@ async function readCheckIn(folder: string): Promise<CheckResult> {
 async function render(result: CheckResult, format: ReportFormat, folder: string): Promise<string> {
   switch (format) {
     case 'html':
-      return renderHtml(result, await searchBeside(...searchFolders(folder)));
+      return renderHtml(result, await historyBeside(...historyFolders(folder)));
     case 'json':
       return renderJson(result);
     case 'junit':

@@ -235,7 +235,7 @@ describe('help', () => {
         --calibration <file>        calibration.json already made
         --activations <type>        element type of what stays float (choices:
                                     "float32", "float16")
-        --max-kl <nats>             search the cheapest plan whose KL stays below
+        --max-kl <nats>             search the smallest result whose KL stays below
         --max-drop <points>         the same for the loss of top-1, such as 0.5%
         --max-perplexity-ratio <x>  the same for perplexity, after / before
         --search-samples <count>    held-out windows of a search

@@ -9,10 +9,10 @@ import {
 } from '../../workflows/choices.ts';
 import {
   addDataOptions,
+  addLimitOptions,
   addWriteOptions,
   type DataOptions,
   parseCount,
-  parseLimit,
   type WriteOptions,
 } from '../options.ts';
 import { withTerminal } from '../with-terminal.ts';
@@ -46,9 +46,6 @@ export function registerPrune(program: Command): void {
       'share of each layer that goes (default: 0.1, or the most that the limits allow)',
       parseShare,
     )
-    .option('--max-kl <nats>', 'largest mean KL from the source', parseLimit)
-    .option('--max-drop <points>', 'largest loss of top-1 in points, such as 0.5%')
-    .option('--max-perplexity-ratio <ratio>', 'largest perplexity after / before', parseLimit)
     .option('--targets <kinds>', `what may go (default: "${GROUP_KINDS.join(',')}")`, parseTargets)
     .addOption(
       new Option(
@@ -82,13 +79,15 @@ export function registerPrune(program: Command): void {
     .addHelpText(
       'after',
       `
+With --amount the limits are gates: exit code 3 when one does not hold.
+
 Examples:
   $ autoglm prune --amount 0.1
   $ autoglm prune model.onnx --data calibration/text -o out --amount 0.2
   $ autoglm prune model.onnx --data calibration/text -o out --max-kl 0.02
   $ autoglm prune model.onnx -o out --importance l1 --exact --dry-run`,
     );
-  addWriteOptions(addDataOptions(command)).action(
+  addWriteOptions(addDataOptions(addLimitOptions(command))).action(
     async (model: string | undefined, options: PruneOptions) => {
       const { prune } = await import('../../workflows/prune.ts');
       const { enforceGates } = await import('../../workflows/check.ts');

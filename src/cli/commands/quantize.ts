@@ -3,10 +3,10 @@ import { renderQuantization } from '../../report/quantization.ts';
 import { ACTIVATION_TYPES } from '../../workflows/choices.ts';
 import {
   addDataOptions,
+  addLimitOptions,
   addWriteOptions,
   type DataOptions,
   parseCount,
-  parseLimit,
   type WriteOptions,
 } from '../options.ts';
 import { withTerminal } from '../with-terminal.ts';
@@ -33,10 +33,8 @@ export function registerQuantize(program: Command): void {
       new Option('--activations <type>', 'element type of what stays float').choices(
         ACTIVATION_TYPES,
       ),
-    )
-    .option('--max-kl <nats>', 'search the cheapest plan whose KL stays below', parseLimit)
-    .option('--max-drop <points>', 'the same for the loss of top-1, such as 0.5%')
-    .option('--max-perplexity-ratio <x>', 'the same for perplexity, after / before', parseLimit)
+    );
+  addLimitOptions(command)
     .option('--search-samples <count>', 'held-out windows of a search', parseCount)
     .addHelpText(
       'after',

@@ -6,7 +6,7 @@ import type { CheckResult } from '../../check/check-result.ts';
 import type { Gates } from '../../check/gates.ts';
 import { parseQuantizationFile } from '../../quantize/quantization-file.ts';
 import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
-import type { SearchFile } from '../../quantize/search/search-file.ts';
+import type { ArtifactHistory } from '../../report/html.ts';
 import { renderHtml, renderJson, renderJunit, renderMarkdown } from '../../report/index.ts';
 import { chooseDevice } from '../../runners/devices.ts';
 import type { Device } from '../../runners/runner.ts';
@@ -16,7 +16,7 @@ import type { Reporter } from '../progress.ts';
 import { type DataChoice, openData } from '../project/open-data.ts';
 import { checkArtifact } from '../proof/check-artifact.ts';
 import { labelOf } from '../proof/model-label.ts';
-import { searchBeside } from '../search/search-beside.ts';
+import { historyBeside } from '../search/artifact-history.ts';
 import { QUANTIZED_FILES } from './quantize-model.ts';
 
 /** Names of what a check leaves in its folder. */
@@ -75,20 +75,20 @@ export async function checkInto(
   reporter: Reporter,
 ): Promise<CheckResult> {
   const result = await runCheck(request, reporter);
-  await writeCheck(folder, result, await searchBeside(await artifactFolder(request.artifact)));
+  await writeCheck(folder, result, await historyBeside(await artifactFolder(request.artifact)));
   return result;
 }
 
-/** Writes a check as JSON, JUnit, Markdown and HTML, which also shows the search for the artifact. */
+/** Writes a check as JSON, JUnit, Markdown and HTML, which also shows how the artifact came to be. */
 export async function writeCheck(
   folder: string,
   result: CheckResult,
-  search?: SearchFile,
+  history?: ArtifactHistory,
 ): Promise<void> {
   await writeFileAtomic(join(folder, CHECK_FILES.json), renderJson(result));
   await writeFileAtomic(join(folder, CHECK_FILES.junit), renderJunit(result));
   await writeFileAtomic(join(folder, CHECK_FILES.markdown), renderMarkdown(result));
-  await writeFileAtomic(join(folder, CHECK_FILES.html), renderHtml(result, search));
+  await writeFileAtomic(join(folder, CHECK_FILES.html), renderHtml(result, history));
 }
 
 async function planBeside(artifact: string): Promise<QuantizationPlan | undefined> {
