@@ -18,7 +18,21 @@ export interface BiasSlot {
  * of a Conv without one the mean of the one BatchNormalization behind it. Undefined where there is none that is this
  * product's alone.
  */
-export function biasSlot(view: GraphView, { node, weight, data }: Consumer): BiasSlot | undefined {
+export function biasSlot(view: GraphView, consumer: Consumer): BiasSlot | undefined {
+  const found = addedBehind(view, consumer);
+  // One number for all features, or one feature spread over many, is no bias of each.
+  return found?.tensor.dims.at(-1) === featuresOf(view, consumer) ? found : undefined;
+}
+
+/** Output features of a product whose weight is a matrix or a filter. */
+function featuresOf(view: GraphView, { node, weight, weightAxis }: Consumer): number | undefined {
+  const shape = view.facts(node.inputs[weight] ?? '').shape;
+  const isMatrix = shape?.length === 2;
+  const features = isOp(node, 'Conv') ? shape?.[0] : isMatrix ? shape[1 - weightAxis] : undefined;
+  return typeof features === 'number' ? features : undefined;
+}
+
+function addedBehind(view: GraphView, { node, weight, data }: Consumer): BiasSlot | undefined {
   // With the weight on the left the features lie along rows, and a bias along columns is another thing.
   if (weight !== 1 || data !== 0) return undefined;
   if (isOp(node, 'Conv')) {

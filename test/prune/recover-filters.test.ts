@@ -5,6 +5,7 @@ import type { Tensor } from '../../src/ir/tensor.ts';
 import { multiplyHere } from '../../src/numerics/matrix.ts';
 import { viewGraph } from '../../src/passes/graph-view.ts';
 import { applyPruning } from '../../src/prune/apply-pruning.ts';
+import { biasSlot } from '../../src/prune/bias-slot.ts';
 import { columnsOf, widthOf } from '../../src/prune/consumer-columns.ts';
 import { findGroups } from '../../src/prune/find-groups.ts';
 import type { Consumer } from '../../src/prune/follow-units.ts';
@@ -285,6 +286,28 @@ describe('a constant channel', () => {
     const both = [node('Relu', ['sum'], 'active'), node('Add', ['active', 'sum'], 'y')];
     const shared = await recovered(constant(both, [], []), [2], 'bias');
     expect(shared.recovered).toMatchObject([{ reason: 'it has no bias of its own' }]);
+  });
+
+  it('has no place in a number that all features share', () => {
+    const of = (length: number) =>
+      model({
+        nodes: [
+          node('MatMul', ['x', 'w1'], 'hidden'),
+          node('MatMul', ['hidden', 'w2'], 'sum'),
+          node('Add', ['sum', 'b2'], 'y'),
+        ],
+        initializers: [
+          floats('w1', [2, 3], noise(1, 6)),
+          floats('w2', [3, 4], noise(2, 12)),
+          floats('b2', [length], noise(3, length)),
+        ],
+        inputs: [value('x', 'float32', ['n', 2])],
+        outputs: [value('y', 'float32', ['n', 4])],
+      });
+    const slotOf = (whole: Model) =>
+      biasSlot(viewGraph(whole), findGroups(whole).groups[0]!.consumers[0]!)?.value;
+    expect(slotOf(of(4))).toBe('b2');
+    expect(slotOf(of(1))).toBeUndefined();
   });
 
   it('is left alone where its mean is another one for other samples', async () => {

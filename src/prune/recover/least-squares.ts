@@ -16,7 +16,7 @@ export interface ChannelSplit {
 /**
  * Returns B `[removed, kept]`, by which the kept channels stand in for the removed ones: the x_P = B x_S of least
  * squares, `B = G_PS inv(G_SS + damping * mean(diag G_SS) * I)`, in float64. With a column of ones the moments are
- * about the mean, and its own factor is `mean(x_P) - B mean(x_S)`, free of damping (CORP, 2026): a constant channel is
+ * about the mean, and its own factor is `mean(x_P) - B mean(x_S)`, free of damping (affine, as in CORP): a constant channel is
  * made up for exactly. Undefined when the kept channels were never active.
  */
 export async function standIns(
