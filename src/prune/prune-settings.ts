@@ -8,7 +8,10 @@ export const IMPORTANCE_NAMES = ['l1', 'l2', 'group-l1', 'wanda', 'obs', 'bn-sca
 export type ImportanceName = (typeof IMPORTANCE_NAMES)[number];
 
 /** How what is removed is made up for. */
-export const RECOVERIES = ['none', 'ls'] as const;
+export const RECOVERIES = ['none', 'bias', 'ls'] as const;
+
+/** A way to make up for what is removed. */
+export type Recovery = Exclude<(typeof RECOVERIES)[number], 'none'>;
 
 /** How much is proven of the cut model. */
 export const VERIFICATIONS = ['full', 'fast', 'none'] as const;
@@ -42,7 +45,9 @@ export const PRUNE_SCHEMA = z.strictObject({
   recover: z
     .enum(RECOVERIES)
     .optional()
-    .describe('How the rest makes up for what goes: ls (least squares) with data, when absent.'),
+    .describe(
+      'How the rest makes up for what goes: ls (least squares) with data, when absent; bias: by means alone.',
+    ),
   align: z
     .union([z.literal('auto'), z.int().min(1)])
     .default('auto')

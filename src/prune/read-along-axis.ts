@@ -14,10 +14,7 @@ export async function readAlongAxis({
   tensor,
   axis,
 }: Pick<UnitWeight, 'tensor' | 'axis'>): Promise<AlongAxis> {
-  const { dims } = tensor;
-  const size = dims[axis]!;
-  const inner = dims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
-  const outer = dims.slice(0, axis).reduce((product, dim) => product * dim, 1);
+  const { outer, size, inner } = layoutAround(tensor.dims, axis);
   const length = outer * inner;
   const values = new Float32Array(size * length);
   // Rows of the file: one outer index after another.
@@ -32,4 +29,21 @@ export async function readAlongAxis({
     }
   }
   return { values, size, length };
+}
+
+/** How the elements of a weight stand around the axis of its units: `[outer, size, inner]`. */
+export interface AxisLayout {
+  readonly outer: number;
+  readonly size: number;
+  readonly inner: number;
+}
+
+/** Returns the layout of a tensor around an axis. */
+export function layoutAround(dims: readonly number[], axis: number): AxisLayout {
+  const product = (part: readonly number[]): number => part.reduce((all, dim) => all * dim, 1);
+  return {
+    outer: product(dims.slice(0, axis)),
+    size: dims[axis]!,
+    inner: product(dims.slice(axis + 1)),
+  };
 }

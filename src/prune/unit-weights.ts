@@ -5,6 +5,7 @@ import { numbersOf, positiveAxis } from '../ops/op-spec.ts';
 import { type GraphView, isOp } from '../passes/graph-view.ts';
 import { findConstant } from '../structure/constant-path.ts';
 import type { AxisUnits } from './axis-rule.ts';
+import { type ConsumerColumns, columnsOf } from './consumer-columns.ts';
 import type { Consumer } from './follow-units.ts';
 import type { GroupAxis, PruneGroup } from './group.ts';
 
@@ -24,6 +25,8 @@ export interface UnitWeight {
   readonly units: AxisUnits;
   /** The product that sums over the units, when this is its weight. */
   readonly consumer: Consumer | undefined;
+  /** What that product sums over. */
+  readonly columns: ConsumerColumns | undefined;
   readonly scale: WeightScale | undefined;
 }
 
@@ -45,7 +48,8 @@ export function unitWeights(view: GraphView, group: PruneGroup): readonly UnitWe
     const consumer = consumers.get(entry.value);
     const scale = scaleOf(view, entry);
     const { value, axis, units } = entry;
-    found.set(`${value} ${axis}`, { value, tensor, axis, units, consumer, scale });
+    const columns = consumer && columnsOf(view, consumer);
+    found.set(`${value} ${axis}`, { value, tensor, axis, units, consumer, columns, scale });
   }
   return [...found.values()];
 }

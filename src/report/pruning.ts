@@ -86,12 +86,13 @@ function searchLines({ search }: PruningPlan): readonly string[] {
 }
 
 function describeRecovery(recovered: NonNullable<PruneOutcome['recovered']>): string {
-  const accepted = recovered.filter(({ damping }) => damping !== null);
-  if (accepted.length === 0) return `none of ${recovered.length} weights gained from least squares`;
+  const accepted = recovered.filter(({ errorRatio }) => errorRatio < 1);
+  const how = recovered[0]?.how === 'bias' ? 'the bias' : 'least squares';
+  if (accepted.length === 0) return `none of ${recovered.length} weights gained from ${how}`;
   const ratios = accepted.map(({ errorRatio }) => errorRatio);
   const mean = ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length;
   return (
-    `least squares in ${accepted.length} of ${recovered.length} weights leaves ${formatPercent(mean, 1)} of the ` +
+    `${how} in ${accepted.length} of ${recovered.length} weights leaves ${formatPercent(mean, 1)} of the ` +
     'error of their outputs on samples that were not fitted (mean)'
   );
 }

@@ -66,6 +66,7 @@ describe('recoverWeights', () => {
     return recoverWeights({
       model: network,
       cuts,
+      how: 'ls',
       moments: async () => ({ width: 3, halves }),
       multiply: multiplyHere,
       store: async (tensor) => tensor,
@@ -94,6 +95,6 @@ describe('recoverWeights', () => {
       dependentGram(400, -2, 3, 2),
     ]);
     expect(found).toBe(network);
-    expect(recovered).toEqual([{ group: group!.name, errorRatio: 1, damping: null }]);
+    expect(recovered).toEqual([{ group: group!.name, how: 'ls', errorRatio: 1, damping: null }]);
   });
 });

@@ -1,7 +1,8 @@
 import { NO_UNIT } from '../axis-rule.ts';
+import { widthOf } from '../consumer-columns.ts';
 import type { PruneGroup } from '../group.ts';
-import { readAlongAxis } from '../read-along-axis.ts';
 import type { UnitWeight } from '../unit-weights.ts';
+import { readColumns } from '../weight-columns.ts';
 import type { Importance, ScoredGroup } from './importance.ts';
 import { lostError, type Operation, openOperation, removeChannels } from './surgeon.ts';
 
@@ -94,21 +95,45 @@ async function openReaders({
 }: ScoredGroup): Promise<readonly Reader[] | string> {
   const readers: Reader[] = [];
   for (const weight of weights) {
-    if (weight.consumer === undefined) continue;
-    const seen = await moments(weight.consumer);
-    if (seen?.gram === undefined) return 'its second moments are not known';
-    const rows = await readAlongAxis(weight);
-    const operation = await openOperation({ ...seen, gram: seen.gram }, rows, multiply);
+    const { consumer, columns } = weight;
+    if (consumer === undefined || columns === undefined) continue;
+    const seen = await moments(consumer);
+    if (seen?.gram === undefined || seen.width !== widthOf(columns)) {
+      return 'its second moments are not known';
+    }
+    const known = columns.bias === undefined ? seen.gram : aboutMeans(seen.gram, seen.width);
+    const rows = await readColumns({ ...weight, columns });
+    const operation = await openOperation(known, rows, multiply);
     if (operation === undefined) return 'no sample reached its channels';
-    readers.push({ operation, places: placesOf(weight, group.unitCount) });
+    readers.push({ operation, places: placesOf(weight, columns.taps, group.unitCount) });
   }
   return readers;
 }
 
-function placesOf({ units }: UnitWeight, unitCount: number): readonly (readonly number[])[] {
+/** A bias makes up for means: moments about them, without the column of ones. */
+function aboutMeans(gram: Float32Array, width: number): Float32Array {
+  const size = width - 1;
+  const last = size * width;
+  const result = new Float32Array(size * size);
+  for (let row = 0; row < size; row++) {
+    const mean = gram[last + row]! / gram[last + size]!;
+    for (let column = 0; column < size; column++) {
+      result[row * size + column] = gram[row * width + column]! - mean * gram[last + column]!;
+    }
+  }
+  return result;
+}
+
+/** The columns of each unit. */
+function placesOf(
+  { units }: UnitWeight,
+  taps: number,
+  unitCount: number,
+): readonly (readonly number[])[] {
   const places: number[][] = Array.from({ length: unitCount }, () => []);
-  units.forEach((unit, place) => {
-    if (unit !== NO_UNIT) places[unit]!.push(place);
+  units.forEach((unit, index) => {
+    if (unit === NO_UNIT) return;
+    for (let tap = 0; tap < taps; tap++) places[unit]!.push(index * taps + tap);
   });
   return places;
 }

@@ -6,8 +6,7 @@ import {
   subtractBlock,
   transpose,
 } from '../../numerics/matrix.ts';
-import type { AlongAxis } from '../read-along-axis.ts';
-import type { ChannelMoments } from './importance.ts';
+import type { ColumnRows } from '../weight-columns.ts';
 
 /** Share of the mean squared activation that is added to each. */
 const DAMPING = 0.01;
@@ -20,13 +19,16 @@ export interface Operation {
   readonly rows: Matrix;
 }
 
-/** Returns the weight before anything is taken; undefined when no sample reached its channels. */
+/** Returns the weight and the second moments of what it sums over, before anything is taken; undefined when no sample reached its channels. */
 export async function openOperation(
-  { width, squares, gram }: ChannelMoments & { readonly gram: Float32Array },
-  { values, length }: AlongAxis,
+  gram: Float32Array,
+  { values, length }: ColumnRows,
   multiply: MatrixProduct,
 ): Promise<Operation | undefined> {
-  const mean = squares.reduce((sum, square) => sum + square, 0) / width;
+  const width = Math.sqrt(gram.length);
+  let trace = 0;
+  for (let index = 0; index < width; index++) trace += gram[index * (width + 1)]!;
+  const mean = trace / width;
   if (!(mean > 0)) return undefined;
   const damped = Float64Array.from(gram);
   for (let index = 0; index < width; index++) damped[index * (width + 1)]! += DAMPING * mean;
@@ -35,7 +37,11 @@ export async function openOperation(
   const root = await inverseRoot(factor, multiply);
   return {
     inverse: await multiply(root, root),
-    rows: { rows: width, columns: length, values: Float64Array.from(values) },
+    rows: {
+      rows: width,
+      columns: length,
+      values: Float64Array.from(values.subarray(0, width * length)),
+    },
   };
 }
 

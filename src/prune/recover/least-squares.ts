@@ -1,27 +1,32 @@
 import { factorCholesky, solveRows } from '../../numerics/cholesky.ts';
 import { type Matrix, type MatrixProduct, transpose } from '../../numerics/matrix.ts';
+import type { ColumnRows } from '../weight-columns.ts';
 
-/** Channels of a product's input, and what is known of them together. */
+/** Columns that a product sums over, and what is known of them together. */
 export interface ChannelSplit {
   /** Sum of x * transpose(x), `width` x `width`, symmetric, float32. */
   readonly gram: Float32Array;
   readonly width: number;
   readonly kept: readonly number[];
   readonly removed: readonly number[];
+  /** The last of the kept, when it is a column of ones: what is folded with it becomes a bias. */
+  readonly one?: number | undefined;
 }
 
 /**
  * Returns B `[removed, kept]`, by which the kept channels stand in for the removed ones: the x_P = B x_S of least
- * squares, `B = G_PS inv(G_SS + damping * mean(diag G_SS) * I)`, in float64. Undefined when the kept channels were never
- * active.
+ * squares, `B = G_PS inv(G_SS + damping * mean(diag G_SS) * I)`, in float64. With a column of ones the moments are
+ * about the mean, and its own factor is `mean(x_P) - B mean(x_S)`, free of damping (affine, as in CORP): a constant channel is
+ * made up for exactly. Undefined when the kept channels were never active.
  */
 export async function standIns(
   split: ChannelSplit,
   damping: number,
   multiply: MatrixProduct,
 ): Promise<Matrix | undefined> {
-  const { kept, removed } = split;
-  const own = pick(split, kept, kept);
+  const { removed } = split;
+  const kept = split.one === undefined ? split.kept : split.kept.slice(0, -1);
+  const own = aboutMeans(split, kept, kept);
   const size = kept.length;
   let trace = 0;
   for (let index = 0; index < size; index++) trace += own.values[index * (size + 1)]!;
@@ -30,7 +35,53 @@ export async function standIns(
   for (let index = 0; index < size; index++) own.values[index * (size + 1)]! += ridge;
   const factor = await factorCholesky(own, multiply);
   if (factor === undefined) return undefined;
-  return solveRows(factor, pick(split, removed, kept), multiply);
+  const solved = await solveRows(factor, aboutMeans(split, removed, kept), multiply);
+  return split.one === undefined ? solved : withIntercepts(split, solved.values);
+}
+
+/** Returns stand-ins by which each removed channel is its mean (FLAP, An et al. 2023). Needs a column of ones. */
+export function meanStandIns(split: ChannelSplit): Matrix {
+  const { kept, removed } = split;
+  return withIntercepts(split, new Float64Array(removed.length * (kept.length - 1)));
+}
+
+/** The mean of a column, as the column of ones weighs its rows. */
+function meanOf({ gram, width, one = 0 }: ChannelSplit, column: number): number {
+  return gram[one * width + column]! / gram[one * (width + 1)]!;
+}
+
+/** Rows and columns of the moments, about the mean where there is a column of ones. */
+function aboutMeans(
+  split: ChannelSplit,
+  rows: readonly number[],
+  columns: readonly number[],
+): Matrix {
+  const picked = pick(split, rows, columns);
+  const { gram, width, one } = split;
+  if (one === undefined) return picked;
+  const means = columns.map((column) => meanOf(split, column));
+  rows.forEach((row, index) => {
+    const sum = gram[one * width + row]!;
+    means.forEach((mean, at) => {
+      picked.values[index * columns.length + at]! -= sum * mean;
+    });
+  });
+  return picked;
+}
+
+/** Puts the factor of the column of ones behind each row: what the others leave of the mean. */
+function withIntercepts(split: ChannelSplit, factors: Float64Array): Matrix {
+  const { kept, removed } = split;
+  const size = kept.length - 1;
+  const means = kept.slice(0, -1).map((column) => meanOf(split, column));
+  const values = new Float64Array(removed.length * kept.length);
+  removed.forEach((gone, row) => {
+    const own = factors.subarray(row * size, (row + 1) * size);
+    const explained = own.reduce((sum, factor, at) => sum + factor * means[at]!, 0);
+    values.set(own, row * kept.length);
+    values[row * kept.length + size] = meanOf(split, gone) - explained;
+  });
+  return { rows: removed.length, columns: kept.length, values };
 }
 
 /** Rows and columns of a gram. */
@@ -49,13 +100,6 @@ function pick(
   return { rows: rows.length, columns: columns.length, values };
 }
 
-/** A weight with one row for each input channel. */
-export interface ChannelRows {
-  readonly values: Float32Array;
-  /** Elements of a row: output features. */
-  readonly length: number;
-}
-
 /**
  * Returns the error of a product's output, summed over what `gram` saw, when `standIns` (none when undefined) take
  * the place of the removed channels: `trace(W_P' E W_P)` with `E = G_PP - B G_SP - G_PS B' + B G_SS B'` the second
@@ -63,7 +107,7 @@ export interface ChannelRows {
  */
 export async function outputError(
   split: ChannelSplit,
-  rows: ChannelRows,
+  rows: ColumnRows,
   standIn: Matrix | undefined,
   multiply: MatrixProduct,
 ): Promise<number> {
@@ -82,7 +126,7 @@ export async function outputError(
   return weighted.reduce((sum, value, index) => sum + value * weights.values[index]!, 0);
 }
 
-function rowsOf({ values, length }: ChannelRows, places: readonly number[]): Matrix {
+function rowsOf({ values, length }: ColumnRows, places: readonly number[]): Matrix {
   const picked = new Float64Array(places.length * length);
   places.forEach((place, index) => {
     picked.set(values.subarray(place * length, (place + 1) * length), index * length);
@@ -93,7 +137,7 @@ function rowsOf({ values, length }: ChannelRows, places: readonly number[]): Mat
 /** Returns the rows with those of the kept channels taking on the removed ones: `W_S + transpose(B) W_P`. */
 export async function foldRemoved(
   { kept, removed }: Pick<ChannelSplit, 'kept' | 'removed'>,
-  rows: ChannelRows,
+  rows: ColumnRows,
   standIn: Matrix,
   multiply: MatrixProduct,
 ): Promise<Float32Array> {

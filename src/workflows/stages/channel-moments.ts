@@ -7,12 +7,14 @@ import type { Model } from '../../ir/model.ts';
 import type { MatrixProduct } from '../../numerics/matrix.ts';
 import { convertToFloat32 } from '../../passes/convert-to-float32.ts';
 import { gatherBeforeCast } from '../../passes/gather-before-cast.ts';
+import { viewGraph } from '../../passes/graph-view.ts';
 import { runPasses } from '../../passes/pass.ts';
+import { columnsOf } from '../../prune/consumer-columns.ts';
 import type { Consumer } from '../../prune/follow-units.ts';
 import type { PruneGroup } from '../../prune/group.ts';
 import type { ChannelMoments } from '../../prune/importance/importance.ts';
 import type { HalvedMoments } from '../../prune/recover/recover-weights.ts';
-import { type ChannelTap, tapChannels } from '../../prune/tap-channels.ts';
+import { tapChannels } from '../../prune/tap-channels.ts';
 import { openMatrixProduct } from '../../runners/onnxruntime/matrix-product.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import { elementsFromBytes } from '../../values/element-array.ts';
@@ -27,7 +29,7 @@ const MAX_WIDTH = 8192;
 export interface CollectedChannels {
   /** Sums of squares of the activations as they are: what `wanda` weighs by. */
   squares(consumer: Consumer): Promise<ChannelMoments | undefined>;
-  /** Second moments of rows scaled to length 1, all samples together: what `obs` inverts. */
+  /** Second moments of the columns of products, all samples together: what `obs` inverts. */
   moments(consumer: Consumer): Promise<ChannelMoments | undefined>;
   /** The same in two halves: what least squares fits and is judged by. */
   halves(consumer: Consumer): Promise<HalvedMoments | undefined>;
@@ -84,8 +86,8 @@ export async function collectChannels(
         reporter.progress({ task, done, total, unit: 'samples', memoryBytes }),
     });
   try {
-    const raw = tapped(twin, consumers, 'as they are');
-    const unit = tapped(twin, consumers, 'unit length');
+    const raw = tapped(source.model, twin, consumers, 'channels');
+    const unit = tapped(source.model, twin, consumers, 'columns');
     const squares = needs.squares ? await collect(raw, 0, 'channel norms') : new Map();
     const first = needs.moments
       ? await collect(unit, MAX_WIDTH, 'second moments, 1 of 2', 0)
@@ -122,16 +124,20 @@ interface TappedModel {
 }
 
 function tapped(
+  source: Model,
   twin: Model,
   consumers: readonly Consumer[],
-  rows: 'as they are' | 'unit length',
+  layout: 'channels' | 'columns',
 ): TappedModel {
-  const { model, taps } = tapChannels(twin, consumers, rows);
-  const byValue = new Map<string, ChannelTap>(taps.map((tap) => [tap.source, tap]));
+  const view = viewGraph(source);
+  const { model, tapOf } = tapChannels(twin, consumers, layout, (consumer) =>
+    columnsOf(view, consumer),
+  );
+  const taps = consumers.flatMap((consumer) => tapOf(consumer) ?? []);
   return {
     model,
     widths: new Map(taps.map(({ name, width }) => [name, width])),
-    nameOf: ({ node, data }) => byValue.get(node.inputs[data] ?? '')?.name ?? '',
+    nameOf: (consumer) => tapOf(consumer)?.name ?? '',
   };
 }
 

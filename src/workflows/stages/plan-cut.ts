@@ -45,7 +45,7 @@ export interface PlannedCut {
 
 /** Least squares need data, and are what is done with them unless somebody says otherwise. */
 export function recoversWith({ settings, choice }: PruneRequest): boolean {
-  return choice !== undefined && (settings.recover ?? 'ls') === 'ls';
+  return choice !== undefined && settings.recover !== 'none';
 }
 
 /**
@@ -88,7 +88,7 @@ export async function planCut(
       ...{ source, settings, scored, choice, cacheFolder },
       prunedBy: async (tried) => {
         const cuts = cutsOf(found, tried);
-        const cut = { model: source.model, cuts, scratch };
+        const cut = { model: source.model, cuts, scratch, how: settings.recover };
         const { model } = await recoverCut(recovers ? channels : undefined, cut, reporter);
         return applyPruning(model, cuts);
       },
@@ -137,14 +137,20 @@ function requireGroups(source: ModelOnDisk, found: PruneGroups, { targets }: Pru
 /** Returns the model whose weights have taken on what goes, the same model without moments. */
 export async function recoverCut(
   channels: CollectedChannels | undefined,
-  cut: { readonly model: Model; readonly cuts: readonly Cut[]; readonly scratch: string },
+  cut: {
+    readonly model: Model;
+    readonly cuts: readonly Cut[];
+    readonly scratch: string;
+    readonly how: PruneSettings['recover'];
+  },
   reporter: Reporter,
 ): Promise<{ readonly model: Model; readonly recovered: readonly Recovered[] }> {
-  const { model, cuts, scratch } = cut;
-  if (channels === undefined) return { model, recovered: [] };
+  const { model, cuts, scratch, how = 'ls' } = cut;
+  if (channels === undefined || how === 'none') return { model, recovered: [] };
   return recoverWeights({
     model,
     cuts,
+    how,
     moments: channels.halves,
     multiply: channels.multiply,
     store: storeOnDisk(scratch),

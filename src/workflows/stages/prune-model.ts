@@ -67,7 +67,7 @@ export async function pruneInto(
     const cuts = cutsOf(found, plan);
     const { model: whole, recovered } = await recoverCut(
       recovers ? channels : undefined,
-      { model: source.model, cuts, scratch },
+      { model: source.model, cuts, scratch, how: request.settings.recover },
       reporter,
     );
     const pruned = applyPruning(whole, cuts);
