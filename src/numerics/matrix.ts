@@ -62,6 +62,40 @@ export function subtractBlock(matrix: Matrix, block: Matrix, row: number, column
   }
 }
 
+/**
+ * `target -= left * right` for `[m, k]` and `[k, n]`, in place and in this thread: with few columns k it is quicker than
+ * sending `[m, n]` numbers to another process and back.
+ */
+export function subtractProduct(target: Matrix, left: Matrix, right: Matrix): void {
+  const { rows, columns } = target;
+  const depth = left.columns;
+  for (let row = 0; row < rows; row++) {
+    const own = target.values.subarray(row * columns, (row + 1) * columns);
+    let k = 0;
+    // Four at once: the row is read and written once for all of them.
+    for (; k + 3 < depth; k += 4) {
+      const from = row * depth + k;
+      const [f0, f1] = [left.values[from]!, left.values[from + 1]!];
+      const [f2, f3] = [left.values[from + 2]!, left.values[from + 3]!];
+      const start = k * columns;
+      for (let column = 0; column < columns; column++) {
+        const at = start + column;
+        own[column]! -=
+          f0 * right.values[at]! +
+          f1 * right.values[at + columns]! +
+          (f2 * right.values[at + 2 * columns]! + f3 * right.values[at + 3 * columns]!);
+      }
+    }
+    for (; k < depth; k++) {
+      const factor = left.values[row * depth + k]!;
+      const start = k * columns;
+      for (let column = 0; column < columns; column++) {
+        own[column]! -= factor * right.values[start + column]!;
+      }
+    }
+  }
+}
+
 /** Returns the transpose. */
 export function transpose({ rows, columns, values }: Matrix): Matrix {
   const turned = new Float64Array(values.length);

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { factorCholesky, inverseRoot, solveRows } from '../../src/numerics/cholesky.ts';
-import { type Matrix, multiplyHere, transpose } from '../../src/numerics/matrix.ts';
+import {
+  type Matrix,
+  multiplyHere,
+  subtractProduct,
+  transpose,
+} from '../../src/numerics/matrix.ts';
 import { createRandom } from '../../src/numerics/random.ts';
 
 function randomMatrix(rows: number, columns: number, seed: number): Matrix {
@@ -105,4 +110,17 @@ it('a product takes the transpose of its right side', async () => {
   const right: Matrix = { rows: 3, columns: 2, values: Float64Array.of(1, 0, 0, 1, 3, 4) };
   expect((await multiplyHere(left, right)).values).toEqual(Float64Array.of(1, 2, 11));
   expect(transpose(right).values).toEqual(Float64Array.of(1, 0, 3, 0, 1, 4));
+});
+
+it('a product is taken away in place, with any number of columns', async () => {
+  for (const depth of [1, 4, 7]) {
+    const left = randomMatrix(5, depth, 31);
+    const right = randomMatrix(depth, 6, 32);
+    const target = randomMatrix(5, 6, 33);
+    const product = await multiplyHere(left, transpose(right));
+    const expected = target.values.map((value, index) => value - product.values[index]!);
+    subtractProduct(target, left, right);
+    // Sums of up to seven products, in another order.
+    expect(largestDifference(target, { ...target, values: expected })).toBeLessThan(1e-14);
+  }
 });

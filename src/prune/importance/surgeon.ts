@@ -3,7 +3,7 @@ import { inverseFactor } from '../../numerics/inverse-factor.ts';
 import {
   type Matrix,
   type MatrixProduct,
-  subtractBlock,
+  subtractProduct,
   transpose,
 } from '../../numerics/matrix.ts';
 import type { ColumnRows } from '../weight-columns.ts';
@@ -50,9 +50,23 @@ export async function openOperation(
  * `trace(W_S' inv(inverse_SS) W_S) / 2` (Hassibi and Stork 1993).
  */
 export function lostError({ inverse, rows }: Operation, places: readonly number[]): number {
+  const [only] = places;
+  if (only !== undefined && places.length === 1) return lostAlone({ inverse, rows }, only);
   const scaled = scaledRows({ inverse, rows }, places);
   if (scaled === undefined) return Number.POSITIVE_INFINITY;
   return scaled.values.reduce((sum, value) => sum + value * value, 0) / 2;
+}
+
+/** The same of one channel: `|w|^2 / inverse_jj / 2`. */
+function lostAlone({ inverse, rows }: Operation, place: number): number {
+  const pivot = inverse.values[place * (inverse.columns + 1)]!;
+  if (!(pivot > 0)) return Number.POSITIVE_INFINITY;
+  const { columns, values } = rows;
+  let squares = 0;
+  for (let index = place * columns; index < (place + 1) * columns; index++) {
+    squares += values[index]! ** 2;
+  }
+  return squares / pivot / 2;
 }
 
 /** V W_S `[places, outputs]` for the upper triangular V with inv(inverse_SS) = V' V. */
@@ -108,8 +122,8 @@ export async function removeChannels(
   }
   const columns: Matrix = { rows: width, columns: size, values: columnsOfInverse };
   const reached = await multiply(columns, { rows: size, columns: size, values: factor });
-  subtractBlock(inverse, await multiply(reached, reached), 0, 0);
-  subtractBlock(rows, await multiply(reached, transpose(scaled)), 0, 0);
+  subtractProduct(inverse, reached, transpose(reached));
+  subtractProduct(rows, reached, scaled);
   clearChannels(operation, places);
 }
 
