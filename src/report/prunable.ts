@@ -26,8 +26,11 @@ export function renderPrunable(
 
 function describe(groups: readonly PrunableGroup[]): string {
   if (groups.length === 0) return 'nothing';
+  const count = `${groups.length} ${groups.length === 1 ? 'group' : 'groups'}`;
+  // A filter between two convolutions belongs to the group that it makes and to the one that it reads.
+  if (groups.some(({ kind }) => kind === 'channels')) return `${count}, neighbours share filters`;
   const share = groups.reduce((sum, group) => sum + group.share, 0);
-  return `${formatPercent(share, 1)} of the parameters, in ${groups.length} ${groups.length === 1 ? 'group' : 'groups'}`;
+  return `${formatPercent(share, 1)} of the parameters, in ${count}`;
 }
 
 function table(groups: readonly PrunableGroup[]): string {

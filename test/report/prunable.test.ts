@@ -56,6 +56,14 @@ describe('what can be pruned, as text', () => {
     expect(text).not.toContain('\u001b');
   });
 
+  it('adds no shares up where neighbours hold the same filters', () => {
+    const channels = { ...FFN, name: 'stage.0', kind: 'channels', share: 0.9 } as const;
+    const convolutional = { ...OUTCOME, groups: [channels, { ...channels, name: 'stage.1' }] };
+    expect(renderPrunable(convolutional, { width: 80 })).toMatch(
+      /^Prunable +2 groups, neighbours share filters$/m,
+    );
+  });
+
   it('says so where there is nothing', () => {
     const none = renderPrunable({ ...OUTCOME, groups: [], declined: [] }, { width: 80 });
     expect(none).toMatch(/^Prunable +nothing$/m);

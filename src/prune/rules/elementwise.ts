@@ -114,3 +114,14 @@ export const contribActivations: AxisRule = {
 
 /** Dropout does nothing when a model runs; its ratio and mode are scalars. */
 export const dropout: AxisRule = { opTypes: ['Dropout'], follow: followBroadcast };
+
+/** CastLike takes its numbers from the first operand; the second gives a type, whatever its axes are. */
+export const castLike: AxisRule = {
+  opTypes: ['CastLike'],
+  follow(_, at) {
+    const axes: LabelledAxis[] = [at];
+    if (at.side === 'input' && at.index === 1) return { axes };
+    const side = at.side === 'input' ? 'output' : 'input';
+    return { axes: [...axes, { ...at, side, index: 0 }] };
+  },
+};

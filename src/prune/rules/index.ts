@@ -3,7 +3,7 @@ import { canonicalDomain, type Node } from '../../ir/model.ts';
 import type { AxisRule } from '../axis-rule.ts';
 import { ATTENTION } from './attention.ts';
 import { CONTRIB_ATTENTION } from './attention-contrib.ts';
-import { contribActivations, dropout, pointwise } from './elementwise.ts';
+import { castLike, contribActivations, dropout, pointwise } from './elementwise.ts';
 import { NORMALIZATION } from './normalization.ts';
 import { PARTS } from './parts.ts';
 import { isProduct, PRODUCTS } from './products.ts';
@@ -18,6 +18,7 @@ export { isPackedProduct, isProduct };
 export const AXIS_RULES: readonly AxisRule[] = [
   ...ATTENTION,
   ...CONTRIB_ATTENTION,
+  castLike,
   contribActivations,
   dropout,
   ...NORMALIZATION,

@@ -41,6 +41,16 @@ describe('elementwise operators', () => {
     );
   });
 
+  it('of CastLike take nothing from the operand that gives the type', () => {
+    const around = { inputs: [X, [4]], outputs: [X] };
+    const expected = { axes: { 'in0.2': '0 1 2 3', 'out0.2': '0 1 2 3' } };
+    expect(follow({ opType: 'CastLike' }, 'in0.2', CHANNELS, around)).toEqual(expected);
+    expect(follow({ opType: 'CastLike' }, 'out0.2', CHANNELS, around)).toEqual(expected);
+    expect(follow({ opType: 'CastLike' }, 'in1.0', CHANNELS, around)).toEqual({
+      axes: { 'in1.0': '0 1 2 3' },
+    });
+  });
+
   it('of onnxruntime take their bias along, and Dropout its mask', () => {
     const domain = 'com.microsoft';
     expect(
