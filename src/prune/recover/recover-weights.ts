@@ -111,7 +111,11 @@ function whyNot(
   if (scale !== undefined) return 'its weight is quantized';
   if (tensor.dims.length !== 2 && !isOp(consumer?.node, 'Conv')) return 'its weight has batches';
   if (!view.graph.initializers.has(value)) return 'its weight is a Constant';
-  return view.uses(value).length > 1 ? 'several layers share its weight' : undefined;
+  // dynamo asks weights for shape and type: such a reader sees no number.
+  const readers = view
+    .uses(value)
+    .filter(({ node, inputIndex }) => !isOp(node, inputIndex === 1 ? 'CastLike' : 'Shape'));
+  return readers.length > 1 ? 'several layers share its weight' : undefined;
 }
 
 /** A product of which removed units are made up for. */
