@@ -112,3 +112,9 @@ describe('prune with a limit and a share', () => {
     expect(held.code, held.stderr).toBe(0);
   });
 });
+
+it("reads no manifest.json of somebody else's beside a model", async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'manifest.json'), '{"name": "a web page"}');
+  expect(await historyBeside(folder)).toEqual({ pruning: undefined, search: undefined });
+});

@@ -25,7 +25,12 @@ export interface OpenProduct {
  */
 export async function openMatrixProduct(): Promise<OpenProduct> {
   const child = startOnnxruntime<SessionCommands>(import.meta.url, 'session-process');
-  const { session } = await child.call('open', { model: PRODUCT, options: { device: 'cpu' } });
+  const { session } = await child
+    .call('open', { model: PRODUCT, options: { device: 'cpu' } })
+    .catch(async (error: unknown) => {
+      await child.stop();
+      throw error;
+    });
   return {
     async multiply(left, right) {
       const { rows, columns: depth } = left;

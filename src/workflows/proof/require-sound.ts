@@ -1,5 +1,5 @@
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
-import { AutoglmError, FormatError, UnavailableError } from '../../errors.ts';
+import { FormatError, UnsupportedError } from '../../errors.ts';
 import { nodeLabel } from '../../ir/node-label.ts';
 import { inferFacts } from '../../passes/infer-facts.ts';
 import { requireRaised } from '../../passes/prepare-model.ts';
@@ -28,7 +28,9 @@ async function loads(path: string): Promise<boolean> {
     await session.close();
     return true;
   } catch (error) {
-    if (!(error instanceof AutoglmError) || error instanceof UnavailableError) throw error;
-    return false;
+    if (error instanceof FormatError) return false;
+    // An operator without a kernel is no contradiction: whoever runs the model says so.
+    if (error instanceof UnsupportedError) return true;
+    throw error;
   }
 }
