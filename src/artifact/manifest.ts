@@ -39,8 +39,8 @@ export type PruningSummary = z.infer<typeof PRUNING_SUMMARY_SCHEMA>;
 const manifestSchema = z.strictObject({
   schema: z.literal('autoglm.manifest/1'),
   autoglm: z.string(),
-  /** Who reads the artifact. */
-  target: z.enum(['onnxruntime', 'tensorrt']),
+  /** The target that it was written for; `onnxruntime` is what `onnx` was called until 0.1. */
+  target: z.string().transform((id) => (id === 'onnxruntime' ? 'onnx' : id)),
   /** The model file to run, relative to this folder. */
   artifact: z.string(),
   /** The float model it was made from; the path is relative to this folder. */

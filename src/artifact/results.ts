@@ -95,7 +95,8 @@ export interface PruneOutcome extends PruneResult {
 /** What exporting gave. */
 export interface ExportResult {
   readonly schema: 'autoglm.export/1';
-  readonly target: 'tensorrt' | 'onnx';
+  /** Id of the target. */
+  readonly target: string;
   /** Lint findings are among its notes. */
   readonly manifest: Manifest;
   readonly check: CheckResult;

@@ -5,9 +5,9 @@ import { type CalibrationFile, serialiseCalibration } from '../calibrate/calibra
 import { writeThroughStaging } from '../storage/replace-folder.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import type { CalibratorName, TableFormat } from './choices.ts';
+import { runConfig } from './pipeline/run-config.ts';
 import type { Reporter } from './progress.ts';
 import { openData } from './project/open-data.ts';
-import { runConfig } from './project/pipeline.ts';
 import type { PipelineConfig } from './project/pipeline-config.ts';
 import {
   dataChoice,

@@ -10,18 +10,6 @@ export {
 } from '../prune/prune-settings.ts';
 export { CALIBRATORS, type CalibratorName } from '../recipe/recipe.ts';
 
-/** The steps of a pipeline, in the only order there is. */
-export const STAGE_NAMES = ['prune', 'calibrate', 'quantize', 'export', 'check'] as const;
-
-/** Name of a step. */
-export type StageName = (typeof STAGE_NAMES)[number];
-
-/** Who can read an artifact. */
-export const TARGETS = ['tensorrt', 'onnx'] as const;
-
-/** Name of a reader. */
-export type TargetName = (typeof TARGETS)[number];
-
 /** Where a model can run; `auto` is the best that works. */
 export const DEVICES = ['auto', 'cpu', 'webgpu', 'cuda', 'tensorrt'] as const satisfies Device[];
 

@@ -7,8 +7,8 @@ import { UsageError } from '../errors.ts';
 import { PRUNE_SCHEMA, type PruneSettings } from '../prune/prune-settings.ts';
 import { parsePruning } from '../prune/pruning-file.ts';
 import { writeThroughStaging } from '../storage/replace-folder.ts';
+import { runConfig } from './pipeline/run-config.ts';
 import type { Reporter } from './progress.ts';
-import { runConfig } from './project/pipeline.ts';
 import type { PipelineConfig } from './project/pipeline-config.ts';
 import {
   dataChoice,

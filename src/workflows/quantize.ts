@@ -10,8 +10,8 @@ import { budgetOf } from '../quantize/search/budget-options.ts';
 import { SEARCH_NAME } from '../quantize/search/search-file.ts';
 import { defaultScheme, type Recipe, type Scheme } from '../recipe/recipe.ts';
 import { writeThroughStaging } from '../storage/replace-folder.ts';
+import { runConfig } from './pipeline/run-config.ts';
 import type { Reporter } from './progress.ts';
-import { runConfig } from './project/pipeline.ts';
 import type { PipelineConfig } from './project/pipeline-config.ts';
 import {
   dataChoice,

@@ -2,10 +2,11 @@ import { readdir } from 'node:fs/promises';
 import type { RunSummary } from '../artifact/results.ts';
 import { UsageError } from '../errors.ts';
 import { exists } from '../storage/replace-folder.ts';
+import { TARGETS } from '../targets/index.ts';
 import { writeJunit } from './check.ts';
-import { STAGE_NAMES, type StageName, TARGETS } from './choices.ts';
+import { STAGES } from './pipeline/index.ts';
+import { RUN_NAME, runConfig } from './pipeline/run-config.ts';
 import type { Reporter } from './progress.ts';
-import { RUN_NAME, runConfig } from './project/pipeline.ts';
 import { loadPipelineConfig } from './project/pipeline-config.ts';
 
 /** Options of `run`. */
@@ -13,7 +14,7 @@ export interface RunOptions {
   readonly config?: string | undefined;
   /** Go on after the last finished stage. */
   readonly resume?: boolean | undefined;
-  readonly from?: StageName | undefined;
+  readonly from?: string | undefined;
   readonly force?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
   readonly junit?: string | undefined;
@@ -33,7 +34,8 @@ export async function runPipeline(options: RunOptions, reporter: Reporter): Prom
 }
 
 async function refuseOldStages(output: string): Promise<void> {
-  const names: readonly string[] = [...STAGE_NAMES, ...TARGETS, RUN_NAME];
+  const folders = TARGETS.map(({ id }) => id);
+  const names: readonly string[] = [...STAGES.map(({ name }) => name), ...folders, RUN_NAME];
   const present = (await exists(output)) ? await readdir(output) : [];
   const old = present.filter((name) => names.includes(name)).sort();
   if (old.length === 0) return;

@@ -17,7 +17,7 @@ import type { Model } from '../../src/ir/model.ts';
 import { parsePruning } from '../../src/prune/pruning-file.ts';
 import { formatInterval, formatRatio } from '../../src/report/format.ts';
 import { openSessions } from '../../src/runners/onnxruntime/onnxruntime-runner.ts';
-import { saveModel } from '../../src/storage/model-file.ts';
+import { openModel, saveModel } from '../../src/storage/model-file.ts';
 import type { Feeds } from '../../src/values/tensor-value.ts';
 import { prune } from '../../src/workflows/prune.ts';
 import { floats, model, node, noise, value } from '../kit/models.ts';
@@ -112,7 +112,8 @@ it.runIf(wants9B)('the shape of GLM-4-9B, a tenth by L1', async () => {
   const kept = new Set(
     plan.groups.map(({ kind, unitCount, removed }) => `${kind} ${unitCount - removed.length}`),
   );
-  const written = join(output, 'model.onnx.data');
+  const { storage } = await openModel(join(output, 'model.onnx'));
+  const written = join(output, storage.files[0] ?? '');
   const gigabytes = (await stat(written)).size / 1e9;
   const start = performance.now();
   execFileSync('cp', ['--sparse=never', written, join(folder, 'copy')]);

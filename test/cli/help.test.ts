@@ -280,7 +280,7 @@ describe('help', () => {
         --target <target>           who will read it (choices: "tensorrt", "onnx")
         --recipe <name|file>        what to quantize and how (default: "w8a8")
         --calibration <file>        calibration.json already made
-        --shape <range...>          engine shapes, e.g. input_ids:1x1..1x128..1x512
+        --shape <range...>          bounds of inputs, e.g. input_ids:1x1..1x128..1x512
                                     (default: by the names of axes, then the samples)
         --data <folder>             data set: folder with dataset.yaml, or a bare file
         --samples <count>           samples to use
@@ -349,7 +349,7 @@ describe('help', () => {
 
       Options:
         --resume        go on after the last finished stage
-        --from <stage>  redo this stage and those after it (choices: "prune",
+        --from <stage>  redo this stage and those that need it (choices: "prune",
                         "calibrate", "quantize", "export", "check")
         --force         start again, replacing the stages in the output folder
         --dry-run       print the stages and which are up to date

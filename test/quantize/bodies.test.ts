@@ -9,7 +9,7 @@ import type { Recipe } from '../../src/recipe/recipe.ts';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { integerLayers, TENSORRT_LOWERING, whyLeftFloat } from '../../src/targets/onnx/lowering.ts';
-import { writeTensorrt } from '../../src/targets/tensorrt/write.ts';
+import { tensorrtWriter } from '../../src/targets/tensorrt/writer.ts';
 import { node, noise, ranges, value } from '../kit/models.ts';
 import { cosine, type Feeds, runModel } from '../kit/run-model.ts';
 import { looped, merged, nested, weight } from './body-models.ts';
@@ -156,7 +156,9 @@ describe('layers in the branches of an If', () => {
       ...Array(3).fill('lies in else_branch of If "decoder", where TensorRT has float'),
       'w8a16: TensorRT folds INT8 weights alone back to float',
     ]);
-    expect(() => writeTensorrt(merged(), plan, { shapes: new Map() })).toThrow(
+    expect(() =>
+      tensorrtWriter.lower({ model: merged(), plan, options: {}, shapes: new Map() }),
+    ).toThrow(
       'tensorrt: nothing would be INT8 (got 6 W8A8 layers, all in bodies such as then_branch of If "decoder"',
     );
   });

@@ -6,7 +6,7 @@ import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { auditFusion } from '../../src/targets/onnx/audit-fusion.ts';
 import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../src/targets/onnx/lowering.ts';
 import { lintQdq } from '../../src/targets/tensorrt/lint-qdq.ts';
-import { toFloat32ScaleTwin } from '../../src/targets/tensorrt/write.ts';
+import { tensorrtWriter } from '../../src/targets/tensorrt/writer.ts';
 import { agreement, cosine, fixture, runModel } from '../kit/run-model.ts';
 import { exports, feeds, planFor } from './fixture-plans.ts';
 
@@ -44,10 +44,10 @@ describe.each(exports)('the real export $name', ({ name, layers, classes }) => {
     const artifact = applyQuantization(source, plan, { lowering: TENSORRT_LOWERING });
     expect(await lintQdq(artifact)).toEqual([]);
     expect(opsetVersion(artifact)).toBe(Math.max(19, opsetVersion(source)!));
-    const twin = toFloat32ScaleTwin(source, plan);
+    const twin = applyQuantization(source, plan, { lowering: TENSORRT_TWIN_LOWERING });
     const fp16 = await runModel(artifact, feeds(artifact, name, 'check'));
     const fp32 = await runModel(twin, feeds(twin, name, 'check'));
-    const audit = auditFusion(fp32.optimized, plan, TENSORRT_TWIN_LOWERING);
+    const audit = auditFusion(fp32.optimized, plan, tensorrtWriter.whyFloat);
     expect(audit.unfused).toEqual([]);
     expect(audit.planned).toBeGreaterThan(0);
     // FP16 rounding flips some integers of later layers, so the two are close, not equal.

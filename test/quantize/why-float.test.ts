@@ -4,7 +4,7 @@ import { inlineTensor } from '../../src/ir/tensor.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { littleQuantized, whyNoLinears } from '../../src/quantize/why-float.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
-import { writeTensorrt } from '../../src/targets/tensorrt/write.ts';
+import { tensorrtWriter } from '../../src/targets/tensorrt/writer.ts';
 import { floats, model, node, noise, ranges, value } from '../kit/models.ts';
 
 const w8a8 = builtInRecipe('w8a8');
@@ -56,7 +56,8 @@ describe('What a plan leaves float', () => {
   it('is why TensorRT gets nothing, in place of the advice to do what was done.', () => {
     const source = convolutions(16);
     const plan = planQuantization(source, w8a8, ranges({ d: [-1, 1] }));
-    const write = (of: typeof plan) => () => writeTensorrt(source, of, { shapes: new Map() });
+    const write = (of: typeof plan) => () =>
+      tensorrtWriter.lower({ model: source, plan: of, options: {}, shapes: new Map() });
     expect(write(plan)).toThrow(
       'recipe w8a8 can give them to no layer of this model (got y: head; Conv weights ' +
         'hold 82 % of constant bytes and are not quantized). Build the engine from the float model.',

@@ -1,16 +1,17 @@
 import { type Command, Option } from 'commander';
 import { renderExport } from '../../report/export.ts';
-import { TARGETS } from '../../workflows/choices.ts';
+import { TARGETS } from '../../targets/index.ts';
 import {
   addDataOptions,
   addWriteOptions,
   type DataOptions,
   type WriteOptions,
 } from '../options.ts';
+import { addTargetOptions, targetOptions } from '../target-options.ts';
 import { withTerminal } from '../with-terminal.ts';
 
 interface ExportOptions extends WriteOptions, DataOptions {
-  readonly target?: (typeof TARGETS)[number];
+  readonly target?: string;
   readonly recipe?: string;
   readonly calibration?: string;
   readonly shape?: readonly string[];
@@ -22,12 +23,14 @@ export function registerExport(program: Command): void {
     .command('export')
     .argument('[model]', 'the float model, an .onnx file or a folder with one')
     .description('Write the artifact of a target, then check it against its source.')
-    .addOption(new Option('--target <target>', 'who will read it').choices(TARGETS))
+    .addOption(
+      new Option('--target <target>', 'who will read it').choices(TARGETS.map(({ id }) => id)),
+    )
     .option('--recipe <name|file>', 'what to quantize and how (default: "w8a8")')
     .option('--calibration <file>', 'calibration.json already made')
     .option(
       '--shape <range...>',
-      'engine shapes, e.g. input_ids:1x1..1x128..1x512 (default: by the names of axes, then the samples)',
+      'bounds of inputs, e.g. input_ids:1x1..1x128..1x512 (default: by the names of axes, then the samples)',
     )
     .addHelpText(
       'after',
@@ -36,11 +39,12 @@ Examples:
   $ autoglm export model.onnx --target tensorrt --data calibration/text -o out
   $ autoglm export --target onnx`,
     );
-  addWriteOptions(addDataOptions(command)).action(
+  addWriteOptions(addDataOptions(addTargetOptions(command))).action(
     async (model: string | undefined, options: ExportOptions) => {
       const { exportModel } = await import('../../workflows/export.ts');
       await withTerminal(options, async (terminal) => {
-        const result = await exportModel({ model, ...options }, terminal);
+        const settings = targetOptions({ ...options });
+        const result = await exportModel({ model, ...options, settings }, terminal);
         terminal.result(result, renderExport(result, terminal));
       });
     },

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { renderRun } from '../../report/run.ts';
-import { STAGE_NAMES, type StageName } from '../../workflows/choices.ts';
+import { STAGES } from '../../workflows/pipeline/index.ts';
 import { addCommonOptions, type CommonOptions } from '../options.ts';
 import { withTerminal } from '../with-terminal.ts';
 
@@ -8,7 +8,7 @@ interface RunOptions extends CommonOptions {
   readonly resume?: true;
   readonly force?: true;
   readonly dryRun?: true;
-  readonly from?: StageName;
+  readonly from?: string;
   readonly junit?: string;
 }
 
@@ -20,7 +20,9 @@ export function registerRun(program: Command): void {
     .description('Run the whole pipeline of a config: calibrate, quantize, export, check, report.')
     .option('--resume', 'go on after the last finished stage')
     .addOption(
-      new Option('--from <stage>', 'redo this stage and those after it').choices(STAGE_NAMES),
+      new Option('--from <stage>', 'redo this stage and those that need it').choices(
+        STAGES.map(({ name }) => name),
+      ),
     )
     .option('--force', 'start again, replacing the stages in the output folder')
     .option('--dry-run', 'print the stages and which are up to date')

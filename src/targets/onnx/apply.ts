@@ -45,11 +45,11 @@ const CONTRIB_DOMAIN = 'com.microsoft';
 /** How to write a plan. */
 export interface ApplyOptions {
   /** The form for onnxruntime when absent. */
-  readonly lowering?: Lowering;
+  readonly lowering?: Lowering | undefined;
   /** Arithmetic on weights; one in this thread when absent. */
-  readonly kernel?: WeightKernel;
+  readonly kernel?: WeightKernel | undefined;
   /** Second moments of the inputs of 4-bit layers; needed unless these are rounded to nearest. */
-  readonly moments?: ReadInputMoments;
+  readonly moments?: ReadInputMoments | undefined;
 }
 
 /**

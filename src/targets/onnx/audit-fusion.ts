@@ -5,7 +5,7 @@ import type {
   PlannedLayer,
   QuantizationPlan,
 } from '../../quantize/quantization-plan.ts';
-import { integerLayers, type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
+import { ONNXRUNTIME_LOWERING, whyLeftFloat } from './lowering.ts';
 
 /** Kernels that really compute with the integers of a form. */
 const FUSED_OPS: Readonly<Record<Exclude<LinearForm, 'float'>, readonly string[]>> = {
@@ -56,12 +56,12 @@ export const NOT_FUSED = 'did not fuse';
 /**
  * Returns which quantized layers of `plan` became integer kernels in `optimized`, the model as
  * onnxruntime wrote it after its own optimisation at level `all`. Layers are found by node name.
- * `lowering` is the one the model was written with.
+ * `whyFloat` says which layers were not written as integers; as in the form for onnxruntime when absent.
  */
 export function auditFusion(
   optimized: Model,
   plan: QuantizationPlan,
-  lowering: Lowering = ONNXRUNTIME_LOWERING,
+  whyFloat: (layer: PlannedLayer) => string | undefined = leftFloat,
 ): FusionAudit {
   const byName = new Map<string, Node>();
   for (const node of allNodes(optimized.graph)) {
@@ -71,7 +71,7 @@ export function auditFusion(
   }
   const kernels: Record<string, number> = {};
   const unfused: UnfusedLayer[] = [];
-  const planned = integerLayers(plan, lowering);
+  const planned = plan.layers.filter((layer) => whyFloat(layer) === undefined);
   for (const layer of planned) {
     const node = byName.get(layer.node);
     const wanted = layer.form === 'float' ? [] : FUSED_OPS[layer.form];
@@ -84,6 +84,10 @@ export function auditFusion(
   );
   const fused = planned.length - unfused.length;
   return { planned: planned.length, fused, kernels, unfused, takenBack };
+}
+
+function leftFloat(layer: PlannedLayer): string | undefined {
+  return whyLeftFloat(layer, ONNXRUNTIME_LOWERING);
 }
 
 function describeUnfused(layer: PlannedLayer, node: Node | undefined): UnfusedLayer {

@@ -1,12 +1,14 @@
 import type { ScaleType } from '../../numerics/affine.ts';
 import type { PlannedLayer, QuantizationPlan } from '../../quantize/quantization-plan.ts';
+import type { Recipe } from '../../recipe/recipe.ts';
 
 /**
  * How one kind of artifact writes a plan. The plan names layers and ranges; this says which
  * integers, which scales and which shapes of graph a runtime wants.
  */
 export interface Lowering {
-  readonly id: 'onnxruntime' | 'tensorrt' | 'tensorrt-twin';
+  /** The target that reads it; a twin stands in for an artifact of another. */
+  readonly id: 'onnx' | 'tensorrt' | 'tensorrt-twin';
   /** `float32` turns an FP16 model into its FP32-activation twin first; `source` keeps its types. */
   readonly activations: 'float32' | 'source';
   /** Integers of activations. onnxruntime 1.30 leaves MatMuls that share an int8 input unfused. */
@@ -29,7 +31,7 @@ export interface Lowering {
 
 /** For onnxruntime on CPU and in browsers. */
 export const ONNXRUNTIME_LOWERING: Lowering = {
-  id: 'onnxruntime',
+  id: 'onnx',
   activations: 'float32',
   activationType: 'uint8',
   symmetric: 'recipe',
@@ -70,6 +72,11 @@ export const TENSORRT_TWIN_LOWERING: Lowering = {
   weightOnly: 'float',
   shapedFor: 'onnxruntime',
 };
+
+/** Returns the form in which `quantize` writes a recipe: float16 activations are for TensorRT. */
+export function loweringOf({ activations }: Recipe): Lowering {
+  return activations.dtype === 'float16' ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING;
+}
 
 /**
  * Returns the layers of a plan that a lowering writes as integers, in plan order; {@link whyLeftFloat} has the

@@ -1,21 +1,12 @@
 import { UsageError } from '../../errors.ts';
 import type { Model } from '../../ir/model.ts';
-
-/** Smallest, usual and largest dimensions of one input. Kernels are tuned for the usual ones. */
-export interface ShapeRange {
-  readonly min: readonly number[];
-  readonly opt: readonly number[];
-  readonly max: readonly number[];
-}
-
-/** Shapes by input name. Inputs whose declared dims are all fixed may be left out. */
-export type ShapeRanges = ReadonlyMap<string, ShapeRange>;
+import type { ShapeRange, ShapeRanges } from '../shapes.ts';
 
 /** Names of the files that the script reads. */
 export interface BuildScriptFiles {
   readonly quantized: string;
   readonly float: string;
-  readonly calibrationCache?: string;
+  readonly calibrationCache?: string | undefined;
 }
 
 /**

@@ -6,7 +6,8 @@ import { UsageError } from '../../errors.ts';
 import { PRUNE_SCHEMA } from '../../prune/prune-settings.ts';
 import { POINTS_PATTERN } from '../../quantize/search/budget-options.ts';
 import { parseYaml } from '../../recipe/parse-yaml.ts';
-import { ACTIVATION_TYPES, CALIBRATORS, DEVICES, TABLE_FORMATS, TARGETS } from '../choices.ts';
+import { ACTIVATION_TYPES, CALIBRATORS, DEVICES, TABLE_FORMATS } from '../choices.ts';
+import { exportSchema } from './export-settings.ts';
 
 /** Where a config is looked for when none is named, in this order. */
 const DEFAULT_LOCATIONS = ['autoglm.yaml', 'configs/autoglm.yaml'];
@@ -53,14 +54,6 @@ const quantizeSchema = z.strictObject({
     .describe('Held-out windows of a search; 8 of text or 256 others when absent.'),
 });
 
-const exportSchema = z.strictObject({
-  target: z.enum(TARGETS).describe('Who reads the artifact.'),
-  shape: z
-    .array(z.string())
-    .default([])
-    .describe('Shapes of an engine, as name:min..opt..max (ids:1x1..1x128..1x512).'),
-});
-
 const checkSchema = z.strictObject({
   device: z.enum(DEVICES).default('auto').describe('Where to run; auto is the best that works.'),
   samples: z.int().min(1).optional().describe('Held-out samples; all when absent.'),
@@ -73,20 +66,21 @@ const checkSchema = z.strictObject({
   gates: GATES_SCHEMA.optional(),
 });
 
-/** Schema of `autoglm.yaml`. */
-const PIPELINE_SCHEMA = z.strictObject({
-  model: z.string().describe('An .onnx file or a folder with one, relative to this file.'),
-  data: z.string().describe('A calibration set, relative to this file.'),
-  output: z.string().default('out').describe('Folder of the stages, relative to this file.'),
-  prune: PRUNE_SCHEMA.optional().describe('What to remove first; nothing when absent.'),
-  calibrate: calibrateSchema.prefault({}),
-  quantize: quantizeSchema.prefault({}),
-  export: exportSchema.optional(),
-  check: checkSchema.prefault({}),
-});
+/** Returns the schema of `autoglm.yaml`, which knows the targets there are now. */
+const pipelineSchema = () =>
+  z.strictObject({
+    model: z.string().describe('An .onnx file or a folder with one, relative to this file.'),
+    data: z.string().describe('A calibration set, relative to this file.'),
+    output: z.string().default('out').describe('Folder of the stages, relative to this file.'),
+    prune: PRUNE_SCHEMA.optional().describe('What to remove first; nothing when absent.'),
+    calibrate: calibrateSchema.prefault({}),
+    quantize: quantizeSchema.prefault({}),
+    export: exportSchema().default([]).describe('Artifacts to write, by target; none when absent.'),
+    check: checkSchema.prefault({}),
+  });
 
 /** A pipeline as its config describes it, with absolute paths. */
-export interface PipelineConfig extends z.output<typeof PIPELINE_SCHEMA> {
+export interface PipelineConfig extends z.output<ReturnType<typeof pipelineSchema>> {
   /** The file that the config was read from. */
   readonly path: string;
 }
@@ -95,7 +89,7 @@ export interface PipelineConfig extends z.output<typeof PIPELINE_SCHEMA> {
 export function pipelineJsonSchema(): Record<string, unknown> {
   return {
     title: 'autoglm pipeline',
-    ...z.toJSONSchema(PIPELINE_SCHEMA, { io: 'input', target: 'draft-2020-12' }),
+    ...z.toJSONSchema(pipelineSchema(), { io: 'input', target: 'draft-2020-12' }),
   };
 }
 
@@ -113,7 +107,7 @@ export async function loadPipelineConfig(
       cause,
     });
   });
-  const config = parseYaml(text, PIPELINE_SCHEMA, found);
+  const config = parseYaml(text, pipelineSchema(), found);
   const base = dirname(found);
   const isFile =
     config.quantize.recipe.endsWith('.yaml') || config.quantize.recipe.endsWith('.yml');
@@ -128,6 +122,11 @@ export async function loadPipelineConfig(
       recipe: isFile ? resolve(base, config.quantize.recipe) : config.quantize.recipe,
     },
   };
+}
+
+/** Returns how many held-out samples the checks of a config run, where it says so. */
+export function heldOut({ check }: PipelineConfig): { readonly heldOutSamples?: number } {
+  return check.samples === undefined ? {} : { heldOutSamples: check.samples };
 }
 
 async function findConfig(folder: string): Promise<string> {

@@ -3,13 +3,12 @@ import { cutModel } from '../../calibrate/cut-model.ts';
 import { PART_BYTES, WHOLE_MODEL_BYTES } from '../../calibrate/part-limits.ts';
 import { initializerBytes } from '../../ir/constants.ts';
 import type { Model, Node } from '../../ir/model.ts';
-import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
+import type { PlannedLayer, QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { onnxruntimeRunner } from '../../runners/onnxruntime/onnxruntime-runner.ts';
 import { openModel, saveModel } from '../../storage/model-file.ts';
 import { makeScratchFolder } from '../../storage/scratch-folder.ts';
 import { removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import { auditFusion, type FusionAudit } from '../../targets/onnx/audit-fusion.ts';
-import { type Lowering, ONNXRUNTIME_LOWERING } from '../../targets/onnx/lowering.ts';
 
 /** A fusion audit, and how the model was loaded for it. */
 export interface FileAudit extends FusionAudit {
@@ -25,7 +24,7 @@ export interface FileAudit extends FusionAudit {
 export async function auditFile(
   path: string,
   plan: QuantizationPlan,
-  lowering: Lowering = ONNXRUNTIME_LOWERING,
+  whyFloat?: (layer: PlannedLayer) => string | undefined,
   wholeModelBytes: number = WHOLE_MODEL_BYTES,
 ): Promise<FileAudit> {
   const written = await openModel(path);
@@ -38,12 +37,12 @@ export async function auditFile(
           Math.min(PART_BYTES, wholeModelBytes),
         );
   if (parts === undefined) {
-    return { ...auditFusion(await optimized(path, written), plan, lowering), parts: 1 };
+    return { ...auditFusion(await optimized(path, written), plan, whyFloat), parts: 1 };
   }
   const nodes: Node[] = [];
   for (const { model } of parts) nodes.push(...(await optimizedPart(model)));
   const all = { ...written, graph: { ...written.graph, nodes } };
-  return { ...auditFusion(all, plan, lowering), parts: parts.length };
+  return { ...auditFusion(all, plan, whyFloat), parts: parts.length };
 }
 
 /** The nodes of a part as onnxruntime runs them. */

@@ -10,7 +10,7 @@ import { completeCheck } from '../../check/complete-check.ts';
 import type { Gates } from '../../check/gates.ts';
 import { compareSizes } from '../../check/sizes.ts';
 import type { Model } from '../../ir/model.ts';
-import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
+import type { PlannedLayer, QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { type DeviceChoice, probeDevices } from '../../runners/devices.ts';
 import { onnxruntimeRunner } from '../../runners/onnxruntime/onnxruntime-runner.ts';
 import { findPlacement } from '../../runners/onnxruntime/placement.ts';
@@ -19,7 +19,6 @@ import { makeScratchFolder } from '../../storage/scratch-folder.ts';
 import { removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import { findQuantized } from '../../structure/find-quantized.ts';
 import type { FusionAudit } from '../../targets/onnx/audit-fusion.ts';
-import type { Lowering } from '../../targets/onnx/lowering.ts';
 import type { Feeds } from '../../values/tensor-value.ts';
 import { VERSION } from '../../version.ts';
 import type { Reporter } from '../progress.ts';
@@ -42,9 +41,9 @@ export interface ArtifactCheck {
   readonly gates: Gates;
   readonly seed: number;
   /** What the artifact was made by; its layers are then looked for in the optimised graph. */
-  readonly plan?: QuantizationPlan;
-  /** The form the plan was written in; the form for onnxruntime when absent. */
-  readonly lowering?: Lowering;
+  readonly plan?: QuantizationPlan | undefined;
+  /** Why a planned layer was not written as integers; as in the form for onnxruntime when absent. */
+  readonly whyFloat?: ((layer: PlannedLayer) => string | undefined) | undefined;
   /** In words a table has room for: `w8a8`. */
   readonly label: string;
   readonly measureLatency: boolean;
@@ -217,9 +216,9 @@ async function timedArtifact(
 }
 
 async function auditArtifact(check: ArtifactCheck): Promise<FusionAudit | null> {
-  const { plan, device, artifact, lowering } = check;
+  const { plan, device, artifact, whyFloat } = check;
   if (plan === undefined || device.device !== 'cpu') return null;
-  const { parts: _, ...fusion } = await auditFile(artifact.path, plan, lowering);
+  const { parts: _, ...fusion } = await auditFile(artifact.path, plan, whyFloat);
   return fusion;
 }
 

@@ -7,19 +7,14 @@ import {
 import { writeTensorrtCache } from '../../calibrate/tables/tensorrt-cache.ts';
 import type { Range } from '../../numerics/affine.ts';
 import { writeFileAtomic } from '../../storage/write-file-atomic.ts';
+import type { CalibrationTables, TableFile } from '../../targets/target.ts';
 import type { TableFormat } from '../choices.ts';
-
-/** A table to be written beside a model. */
-export interface TableFile {
-  readonly name: string;
-  readonly content: string | Uint8Array;
-}
 
 /** The last release that reads calibration caches; others ignore a cache with another version. */
 const TENSORRT_VERSION = '10.16.0';
 
 /** Returns TensorRT's calibration cache. Throws UsageError for names that it cannot hold. */
-export function tensorrtCacheFile(calibration: CalibrationFile): TableFile {
+function tensorrtCacheFile(calibration: CalibrationFile): TableFile {
   return {
     name: 'calibration.cache',
     content: writeTensorrtCache(symmetricRanges(calibration), {
@@ -31,12 +26,21 @@ export function tensorrtCacheFile(calibration: CalibrationFile): TableFile {
 }
 
 /** Returns the tables of onnxruntime's TensorRT execution provider. */
-export function onnxruntimeTableFiles(calibration: CalibrationFile): readonly TableFile[] {
+function onnxruntimeTableFiles(calibration: CalibrationFile): readonly TableFile[] {
   const ranges = symmetricRanges(calibration);
   return [
     { name: 'calibration.flatbuffers', content: writeOnnxruntimeTable(ranges) },
     { name: 'calibration-table.json', content: writeOnnxruntimeJson(ranges) },
   ];
+}
+
+/** Returns the tables of a calibration, without those that cannot hold its names. */
+export function calibrationTables(calibration: CalibrationFile): CalibrationTables {
+  const hasCache = namesWithColon(calibration).length === 0;
+  return {
+    tensorrt: hasCache ? tensorrtCacheFile(calibration) : undefined,
+    onnxruntime: onnxruntimeTableFiles(calibration),
+  };
 }
 
 /** Writes the tables of the given formats into a folder. */
@@ -53,7 +57,7 @@ export async function writeTables(
 }
 
 /** Says which tensor names a calibration cache cannot hold, because they have a colon. */
-export function namesWithColon(calibration: CalibrationFile): readonly string[] {
+function namesWithColon(calibration: CalibrationFile): readonly string[] {
   return [...calibration.scales.keys()].filter((name) => name.includes(':')).sort();
 }
 

@@ -10,7 +10,7 @@ import { distinctNames } from '../../passes/distinct-names.ts';
 import { openBodies } from '../../passes/open-bodies.ts';
 import { runPasses } from '../../passes/pass.ts';
 import { NEVER_REACHED } from '../../quantize/judge-ranges.ts';
-import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
+import type { PlannedLayer, QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { applySmoothing } from '../../quantize/smooth/apply-smoothing.ts';
 import {
   type InputMoments,
@@ -21,7 +21,6 @@ import {
 import { GPTQ_MAX_WIDTH, int4Settings } from '../../recipe/recipe.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import { findOpenedLinears } from '../../structure/find-linears.ts';
-import { integerLayers, type Lowering } from '../../targets/onnx/lowering.ts';
 import { elementsFromBytes } from '../../values/element-array.ts';
 import type { Reporter } from '../progress.ts';
 import { type DataChoice, feedHints, openData } from '../project/open-data.ts';
@@ -47,13 +46,16 @@ export async function collectMoments(
   request: {
     readonly source: ModelOnDisk;
     readonly plan: QuantizationPlan;
-    readonly lowering: Lowering;
+    /** Why a layer needs none; as the target that the plan is written for says. */
+    readonly whyFloat: (layer: PlannedLayer) => string | undefined;
     readonly choice: DataChoice | undefined;
   },
   reporter: Reporter,
 ): Promise<CollectedMoments> {
-  const { source, plan, lowering, choice } = request;
-  const planned = integerLayers(plan, lowering).filter(({ scheme }) => scheme === 'w4a16');
+  const { source, plan, whyFloat, choice } = request;
+  const planned = plan.layers.filter(
+    (layer) => layer.scheme === 'w4a16' && whyFloat(layer) === undefined,
+  );
   const { rounding } = int4Settings(plan.recipe);
   if (planned.length === 0 || rounding === 'rtn') {
     return { plan, close: async () => {} };

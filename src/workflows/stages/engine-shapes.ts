@@ -3,7 +3,7 @@ import { feedInputs } from '../../calibrate/feed-input.ts';
 import { makeFeeds } from '../../calibrate/make-feeds.ts';
 import { UsageError } from '../../errors.ts';
 import type { Dim, Model } from '../../ir/model.ts';
-import type { ShapeRange, ShapeRanges } from '../../targets/tensorrt/build-script.ts';
+import type { ShapeRange, ShapeRanges } from '../../targets/shapes.ts';
 import { type DataChoice, feedHints, openData } from '../project/open-data.ts';
 
 /** Tokens for which kernels are tuned, and the longest sequence, when nothing else is said. */

@@ -60,3 +60,14 @@ function listNames(layers: readonly PlannedLayer[]): string {
   const rest = layers.length - names.length;
   return `${names.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
+
+/** Returns the layers that a target leaves float, and why. */
+export function excludedLayers(
+  { layers }: QuantizationPlan,
+  whyFloat: (layer: PlannedLayer) => string | undefined,
+): readonly { readonly layer: string; readonly reason: string }[] {
+  return layers.flatMap((layer) => {
+    const reason = whyFloat(layer);
+    return reason === undefined ? [] : [{ layer: layer.name, reason }];
+  });
+}

@@ -16,23 +16,19 @@ import type { CalibratorName, Recipe } from '../../recipe/recipe.ts';
 import { requireOnnxruntime } from '../../runners/onnxruntime/onnxruntime-package.ts';
 import { writeFileAtomic } from '../../storage/write-file-atomic.ts';
 import type { FusionAudit } from '../../targets/onnx/audit-fusion.ts';
-import {
-  integerLayers,
-  type Lowering,
-  ONNXRUNTIME_LOWERING,
-  TENSORRT_LOWERING,
-  whyLeftFloat,
-} from '../../targets/onnx/lowering.ts';
+import { integerLayers, type Lowering, loweringOf } from '../../targets/onnx/lowering.ts';
 import type { Saturation } from '../../targets/onnx/saturation.ts';
+import type { TargetWriter } from '../../targets/target.ts';
 import type { Reporter } from '../progress.ts';
 import type { DataChoice } from '../project/open-data.ts';
 import { scanPairs } from '../proof/scan-pairs.ts';
 import { verifySmoothing } from '../proof/verify-smoothing.ts';
 import { type SearchRequest, searchPlan } from '../search/search-plan.ts';
+import { findTarget } from './choose-target.ts';
 import { collectMoments } from './collect-moments.ts';
-import { withExactScales } from './exact-scales.ts';
+import { fitPlan } from './fit-plan.ts';
 import { type PlannedModel, planModel } from './plan-model.ts';
-import { planWarnings, smoothingNote } from './plan-notes.ts';
+import { excludedLayers, planWarnings, smoothingNote } from './plan-notes.ts';
 import { sourceWarnings } from './source-warnings.ts';
 import { fusionWarnings, writeQuantized } from './write-quantized.ts';
 
@@ -91,19 +87,14 @@ export async function quantizeInto(
   reporter: Reporter,
 ): Promise<QuantizeResult> {
   const { source, recipe, choice } = request;
-  const { plan: chosen, ranges, search } = await planWithin(request, reporter);
-  const isFloat16 = recipe.activations.dtype === 'float16';
-  const exact = isFloat16
-    ? await withExactScales(source.model, chosen, createWeightKernel(), reporter)
-    : chosen;
-  for (const note of [...source.notes, smoothingNote(exact)]) {
-    if (note !== undefined) reporter.note(note);
-  }
-  if (exact.smoothing !== undefined) await verifySmoothing(source, exact.smoothing, choice);
+  const lowering = loweringOf(recipe);
+  const writer = await findTarget(lowering.id).load();
+  const { plan: exact, ranges, search } = await planFitted(request, writer, reporter);
   const path = join(folder, QUANTIZED_FILES.model);
-  const lowering = isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING;
-  requireIntegers(exact, lowering);
-  const moments = await collectMoments({ source, plan: exact, lowering, choice }, reporter);
+  const moments = await collectMoments(
+    { source, plan: exact, whyFloat: writer.whyFloat, choice },
+    reporter,
+  );
   const { plan, fusion } = await writeQuantized(
     path,
     { source: source.model, plan: moments.plan, lowering, moments: moments.read },
@@ -124,17 +115,17 @@ export async function quantizeInto(
     ...fusionWarnings({ plan, fusion }),
     ...sourceWarnings(source, written),
   ];
-  const saturation = isFloat16 ? null : await warnOfPairs(written.model, reporter);
+  const saturation = lowering.id === 'onnx' ? await warnOfPairs(written.model, reporter) : null;
   const manifest = await writeManifest(
     folder,
     {
-      target: isFloat16 ? 'tensorrt' : 'onnxruntime',
+      target: lowering.id,
       artifact: QUANTIZED_FILES.model,
       source,
       data: request.data ?? moments.data,
       recipe: recipe.name,
       layers: plan.totals.layers,
-      excluded: excludedLayers(plan, lowering),
+      excluded: excludedLayers(plan, writer.whyFloat),
       notes: [...source.notes, ...unmatched(plan), ...warnings],
       ...verification(fusion),
       ...(saturation !== null && { saturation }),
@@ -193,6 +184,29 @@ export function requireIntegers(plan: QuantizationPlan, lowering: Lowering): voi
   );
 }
 
+/** The plan as the form that it is written in can hold it, its folds verified. */
+async function planFitted(
+  request: QuantizeRequest,
+  writer: TargetWriter,
+  reporter: Reporter,
+): Promise<PlannedModel & { readonly search?: SearchFile }> {
+  const { source, recipe, choice } = request;
+  const found = await planWithin(request, reporter);
+  const lowering = loweringOf(recipe);
+  const plan = await fitPlan(
+    { id: lowering.id, writer },
+    { model: source.model, plan: found.plan },
+    createWeightKernel(),
+    reporter,
+  );
+  for (const note of [...source.notes, smoothingNote(plan)]) {
+    if (note !== undefined) reporter.note(note);
+  }
+  if (plan.smoothing !== undefined) await verifySmoothing(source, plan.smoothing, choice);
+  requireIntegers(plan, lowering);
+  return { ...found, plan };
+}
+
 /** The recipe's plan or, with a budget, the one that a search finds in it. */
 async function planWithin(
   request: QuantizeRequest,
@@ -203,34 +217,6 @@ async function planWithin(
   const { plan } = planned;
   const found = await searchPlan({ source: request.source, plan }, request.search, reporter);
   return { ...planned, ...found };
-}
-
-/** Writes `quantization.json` alone: the plan of a recipe with the ranges of a calibration. */
-export async function writePlan(
-  path: string,
-  request: {
-    readonly source: ModelOnDisk;
-    readonly recipe: Recipe;
-    readonly calibration: CalibrationFile | undefined;
-  },
-): Promise<void> {
-  const { source } = request;
-  const { plan, ranges } = await planModel(request);
-  await writeFileAtomic(
-    path,
-    serializeQuantizationFile(quantizationFile(plan, ranges, await source.sha256())),
-  );
-}
-
-/** Returns the layers that a lowering leaves float, and why. */
-export function excludedLayers(
-  plan: QuantizationPlan,
-  lowering: Lowering,
-): readonly { readonly layer: string; readonly reason: string }[] {
-  return plan.layers.flatMap((layer) => {
-    const reason = whyLeftFloat(layer, lowering);
-    return reason === undefined ? [] : [{ layer: layer.name, reason }];
-  });
 }
 
 function verification(

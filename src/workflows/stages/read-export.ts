@@ -6,10 +6,7 @@ import { parseCheckResult } from '../../check/check-result-schema.ts';
 import { CHECK_FILES } from './check-into.ts';
 
 /** Returns the result of an export from the folder it left. Throws FormatError when it is damaged. */
-export async function readExport(
-  folder: string,
-  target: ExportResult['target'],
-): Promise<ExportResult> {
+export async function readExport(folder: string, target: string): Promise<ExportResult> {
   const path = join(folder, CHECK_FILES.json);
   return {
     schema: 'autoglm.export/1',

@@ -8,14 +8,13 @@ import { planAhead } from '../../quantize/plan-ahead.ts';
 import { requireSites } from '../../quantize/smooth/plan-smoothing.ts';
 import type { Recipe } from '../../recipe/recipe.ts';
 import { applyQuantization } from '../../targets/onnx/apply.ts';
-import { ONNXRUNTIME_LOWERING, TENSORRT_LOWERING } from '../../targets/onnx/lowering.ts';
-import type { ShapeRange, ShapeRanges } from '../../targets/tensorrt/build-script.ts';
-import { toFloat32ScaleTwin, writeTensorrt } from '../../targets/tensorrt/write.ts';
-import type { TargetName } from '../choices.ts';
+import { loweringOf } from '../../targets/onnx/lowering.ts';
+import type { ShapeRange, ShapeRanges } from '../../targets/shapes.ts';
 import { openData } from '../project/open-data.ts';
 import { noText } from '../search/require-figures.ts';
 import { refuseBodies, refuseFourBits, type SearchRequest } from '../search/search-plan.ts';
 import { findLogits, noWindow } from '../search/window-bench.ts';
+import type { ChosenTarget } from './choose-target.ts';
 import { engineShapes } from './engine-shapes.ts';
 import { requireIntegers } from './quantize-model.ts';
 
@@ -27,8 +26,7 @@ import { requireIntegers } from './quantize-model.ts';
 export function requireQuantizable(model: Model, recipe: Recipe, isCalibrated: boolean): void {
   const plan = planAhead(model, recipe);
   if (isCalibrated) requireSites(runPasses(model, [convertToFloat32]), recipe);
-  const isFloat16 = recipe.activations.dtype === 'float16';
-  const lowering = isFloat16 ? TENSORRT_LOWERING : ONNXRUNTIME_LOWERING;
+  const lowering = loweringOf(recipe);
   requireIntegers(plan, lowering);
   applyQuantization(model, plan, { lowering, moments: noMoments });
 }
@@ -37,21 +35,15 @@ export function requireQuantizable(model: Model, recipe: Recipe, isCalibrated: b
 export function requireExportable(
   model: Model,
   recipe: Recipe,
-  target: {
-    readonly target: TargetName;
-    readonly shapes: ShapeRanges;
-    readonly isCalibrated: boolean;
-  },
+  { writer, options }: ChosenTarget,
+  known: { readonly shapes: ShapeRanges; readonly isCalibrated: boolean },
 ): void {
   const plan = planAhead(model, recipe);
-  if (target.isCalibrated) requireSites(runPasses(model, [convertToFloat32]), recipe);
-  if (target.target === 'onnx') {
-    applyQuantization(model, plan, { moments: noMoments });
-    return;
-  }
-  const shapes = new Map([...anyShapes(model), ...engineShapes(model, target.shapes)]);
-  writeTensorrt(model, plan, { shapes });
-  toFloat32ScaleTwin(model, plan);
+  if (known.isCalibrated) requireSites(runPasses(model, [convertToFloat32]), recipe);
+  const shapes = writer.isShaped
+    ? new Map([...anyShapes(model), ...engineShapes(model, known.shapes)])
+    : new Map();
+  writer.lower({ model, plan, options, shapes, moments: noMoments });
 }
 
 /** Weights are rounded when a writer pulls them, and here none does. */

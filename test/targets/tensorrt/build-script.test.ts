@@ -3,7 +3,8 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { UsageError } from '../../../src/errors.ts';
-import { buildScript, type ShapeRanges } from '../../../src/targets/tensorrt/build-script.ts';
+import type { ShapeRanges } from '../../../src/targets/shapes.ts';
+import { buildScript } from '../../../src/targets/tensorrt/build-script.ts';
 import { model, value } from '../../kit/models.ts';
 import { temporaryFolder } from '../../kit/temporary-folder.ts';
 

@@ -5,8 +5,9 @@ import { readTensorBytes } from '../../../src/ir/tensor.ts';
 import { float16ToFloat32 } from '../../../src/numerics/float16.ts';
 import { planQuantization } from '../../../src/quantize/plan.ts';
 import { parseRecipe } from '../../../src/recipe/load.ts';
+import type { Lowered, LoweringRequest } from '../../../src/targets/target.ts';
 import { lintQdq } from '../../../src/targets/tensorrt/lint-qdq.ts';
-import { toFloat32ScaleTwin, writeTensorrt } from '../../../src/targets/tensorrt/write.ts';
+import { tensorrtWriter } from '../../../src/targets/tensorrt/writer.ts';
 import { linearModel, ranges } from '../../kit/models.ts';
 
 const recipe = parseRecipe('{ name: all, head: w8a8 }', 'test');
@@ -16,25 +17,38 @@ function plan(source: Model) {
   return planQuantization(source, recipe, ranges({ x: [-3, 5] }));
 }
 
-function quantized(source: Model): Model {
-  const [file] = writeTensorrt(source, plan(source), { shapes });
+function lower(source: Model, given: Partial<LoweringRequest> = {}): Lowered {
+  return tensorrtWriter.lower({ model: source, plan: plan(source), options: {}, shapes, ...given });
+}
+
+function modelOf({ files: [file] }: Lowered): Model {
   if (file === undefined || !('model' in file)) throw new Error('the first file is the model');
   return file.model;
+}
+
+function twinOf(source: Model): Model {
+  return lower(source).twin!.model;
+}
+
+function quantized(source: Model): Model {
+  return modelOf(lower(source));
 }
 
 async function bytes(model: Model, name: string): Promise<Uint8Array> {
   return readTensorBytes(model.graph.initializers.get(name)!);
 }
 
-describe('writeTensorrt', () => {
+describe('tensorrtWriter', () => {
   const source = linearModel({ op: 'MatMul', rank: 3, bias: true, float: 'float16', opset: 17 });
 
   it('gives the files of the artifact in a fixed order', () => {
-    const files = writeTensorrt(source, plan(source), {
-      shapes,
-      calibrationCache: 'TRT-100300-MinMaxCalibration\n',
-      tables: [{ name: 'calibration.flatbuffers', content: Uint8Array.of(1) }],
+    const { files, entry, compiled } = lower(source, {
+      tables: {
+        tensorrt: { name: 'calibration.cache', content: 'TRT-100300-MinMaxCalibration\n' },
+        onnxruntime: [{ name: 'calibration.flatbuffers', content: Uint8Array.of(1) }],
+      },
     });
+    expect([entry, compiled]).toEqual(['model.int8.qdq.onnx', 'build_engine.sh']);
     expect(files.map(({ name }) => name)).toEqual([
       'model.int8.qdq.onnx',
       'model.fp16.onnx',
@@ -64,7 +78,7 @@ describe('writeTensorrt', () => {
     expect(model.graph.nodes.map(({ opType }) => opType)).not.toContain('Transpose');
     expect(model.graph.initializers.get('w_quantized')!.dims).toEqual([64, 48]);
     expect(await lintQdq(model)).toEqual([]);
-    const twin = toFloat32ScaleTwin(turned, plan(turned));
+    const twin = twinOf(turned);
     const rows = await bytes(twin, 'w_quantized');
     const columns = await bytes(model, 'w_quantized');
     for (let index = 0; index < rows.length; index++) {
@@ -83,8 +97,7 @@ describe('writeTensorrt', () => {
       float: 'float16',
     });
     const flat = new Map([['x', { min: [1, 64], opt: [8, 64], max: [64, 64] }]]);
-    const [file] = writeTensorrt(gemm, plan(gemm), { shapes: flat });
-    const model = file !== undefined && 'model' in file ? file.model : gemm;
+    const model = modelOf(lower(gemm, { shapes: flat }));
     expect(model.graph.nodes.map(({ opType }) => opType)).toEqual([
       'QuantizeLinear',
       'DequantizeLinear',
@@ -98,21 +111,21 @@ describe('writeTensorrt', () => {
   it('refuses a plan of weights alone: TensorRT would fold them back to float', () => {
     const text = '{ name: w, activations: { bits: float } }';
     const weights = planQuantization(source, parseRecipe(text, 'test'), new Map());
-    expect(() => writeTensorrt(source, weights, { shapes })).toThrow(UnsupportedError);
+    expect(() => lower(source, { plan: weights })).toThrow(UnsupportedError);
   });
 
   it('names the baseline of an FP32 source after its type', () => {
     const float32 = linearModel({ op: 'MatMul', rank: 3 });
-    const names = writeTensorrt(float32, plan(float32), { shapes }).map(({ name }) => name);
+    const names = lower(float32).files.map(({ name }) => name);
     expect(names).toContain('model.fp32.onnx');
   });
 });
 
-describe('toFloat32ScaleTwin', () => {
+describe('the twin of a TensorRT artifact', () => {
   it('has the INT8 weights of the artifact and its FP16-rounded scales, in FP32', async () => {
     const source = linearModel({ op: 'MatMul', rank: 3, float: 'float16' });
     const artifact = quantized(source);
-    const twin = toFloat32ScaleTwin(source, plan(source));
+    const twin = twinOf(source);
     // uint8 about 128 spans what int8 about 0 spans, and saturates on no CPU beside a uint8 activation.
     expect((await bytes(twin, 'w_quantized')).map((byte) => byte ^ 0x80)).toEqual(
       await bytes(artifact, 'w_quantized'),

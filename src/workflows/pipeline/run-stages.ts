@@ -12,7 +12,9 @@ export interface Stage {
   readonly name: string;
   /** Folder under the output: the stage's name, or the target's for an export. */
   readonly folder: string;
-  /** Everything that decides the result, as JSON; the fingerprints of earlier stages are added. */
+  /** Folders of the stages whose results it reads; they stand before it in a list. */
+  readonly needs: readonly string[];
+  /** Everything that decides the result, as JSON; the fingerprints of the needed stages are added. */
   inputs(): Promise<unknown>;
   /** Writes the result into `folder`, which lies beside its final place. */
   run(folder: string, reporter: Reporter): Promise<void>;
@@ -22,13 +24,14 @@ export interface Stage {
 export interface StageOptions {
   /** Redo every stage, replacing whatever its folder holds. */
   readonly force: boolean;
-  /** Redo this stage and those after it. */
+  /** Redo the stages of this name and those that need them. */
   readonly from?: string | undefined;
   readonly dryRun: boolean;
 }
 
 /**
- * Runs stages in order, skipping those whose result is there and still what these inputs gave. A
+ * Runs stages in order, skipping those whose result is there and still what these inputs gave, and what the
+ * stages that they need gave. A
  * stage's folder changes with one rename when it is finished, so a killed run goes on at the stage
  * it was in. A folder that is not as autoglm left it is refused without `force`.
  */
@@ -39,25 +42,27 @@ export async function runStages(
   reporter: Reporter,
 ): Promise<readonly StageOutcome[]> {
   const outcomes: StageOutcome[] = [];
-  let upstream = '';
-  let mustRun = options.force;
+  const fingerprints = new Map<string, string>();
+  const redone = new Set<string>();
   for (const stage of stages) {
-    mustRun ||= stage.name === options.from;
+    const isNamed = options.force || stage.name === options.from;
+    const mustRun = isNamed || stage.needs.some((need) => redone.has(need));
     const folder = join(output, stage.folder);
+    const upstream = stage.needs.map((need) => fingerprints.get(need));
     const fingerprint = fingerprintOf(stage.name, upstream, await stage.inputs());
+    fingerprints.set(stage.folder, fingerprint);
     const known = await readIntactStage(folder);
     if (!mustRun && known?.fingerprint === fingerprint) {
       reporter.note(`${stage.name}: up to date in ${folder}`);
       outcomes.push(describe(stage, folder, 'up to date', 0, known));
     } else {
-      mustRun = true;
+      redone.add(stage.folder);
       outcomes.push(
         options.dryRun
           ? describe(stage, folder, 'would run', 0, undefined)
           : await runStage(stage, { folder, fingerprint, known, force: options.force }, reporter),
       );
     }
-    upstream = fingerprint;
   }
   return outcomes;
 }
@@ -99,7 +104,7 @@ function describe(
   return { name, folder, state, seconds, files: Object.keys(record?.files ?? {}) };
 }
 
-function fingerprintOf(name: string, upstream: string, inputs: unknown): string {
+function fingerprintOf(name: string, upstream: readonly unknown[], inputs: unknown): string {
   return createHash('sha256')
     .update(JSON.stringify([VERSION, name, upstream, inputs]))
     .digest('hex');
