@@ -99,7 +99,8 @@ export interface ExportResult {
   readonly target: string;
   /** Lint findings are among its notes. */
   readonly manifest: Manifest;
-  readonly check: CheckResult;
+  /** Null where no runtime of the target is on this machine, and nothing stands in for it. */
+  readonly check: CheckResult | null;
 }
 
 /** What `export` prints: the result and where it lies. */

@@ -11,7 +11,7 @@ const interval = z.strictObject({ low: z.number(), high: z.number() });
 const model = z.strictObject({ file: z.string(), sha256: z.string(), label: z.string() });
 
 const device = z.strictObject({
-  id: z.enum(['cpu', 'webgpu', 'cuda', 'tensorrt']),
+  id: z.string(),
   requested: z.string(),
   name: z.string(),
   reference: z.string(),

@@ -60,7 +60,8 @@ export interface CheckedModel {
 
 /** Where the models ran, and why not elsewhere. */
 export interface CheckedDevice {
-  readonly id: 'cpu' | 'webgpu' | 'cuda' | 'tensorrt';
+  /** A device of the runner: `cpu`, `webgpu`, `cuda`, `tensorrt` of onnxruntime. */
+  readonly id: string;
   /** `cpu` when asked for by name, `auto` when chosen. */
   readonly requested: string;
   /** Product name of the processor or GPU. */

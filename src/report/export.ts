@@ -17,7 +17,7 @@ export function renderExport(
   const { manifest, check, folder } = withoutControls(result);
   const { verified, notVerified, notes } = manifest;
   return [
-    renderTerminal(check, options),
+    ...(check === null ? [] : [renderTerminal(check, options)]),
     renderFiles(folder, manifest),
     [
       ...verified.map(({ runner, device, seen }) => `verified: ${runner} on ${device}: ${seen}`),

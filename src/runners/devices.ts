@@ -3,24 +3,18 @@ import { UnavailableError } from '../errors.ts';
 import { readInstructionSets } from './instruction-sets.ts';
 import {
   findVulkanDrivers,
-  unavailableReason,
+  ONNXRUNTIME_DEVICES,
   type VulkanDriver,
-  webgpuIsSoftware,
 } from './onnxruntime/onnxruntime-devices.ts';
 import { findOnnxruntime } from './onnxruntime/onnxruntime-package.ts';
+import { onnxruntimeRunner } from './onnxruntime/onnxruntime-runner.ts';
 import { saturatesPairs } from './onnxruntime/saturation-probe.ts';
-import type { Device } from './runner.ts';
+import type { Device, Runner } from './runner.ts';
 import { findProgram, findTrtexec, readOutput, type Trtexec } from './tensorrt/trtexec.ts';
-
-/** A device where a session can run. */
-export type RealDevice = Exclude<Device, 'auto'>;
-
-/** Best first: the order in which `auto` tries. */
-const PREFERENCE: readonly RealDevice[] = ['tensorrt', 'cuda', 'webgpu', 'cpu'];
 
 /** Whether onnxruntime can use a device here. */
 export interface DeviceState {
-  readonly device: RealDevice;
+  readonly device: Device;
   /** Why not; undefined when a model really ran on it. */
   readonly reason: string | undefined;
   /** True for a GPU interface that computes on the CPU (lavapipe). `auto` passes it over. */
@@ -53,8 +47,8 @@ export interface MachineReport {
 
 /** Which device was taken, and why not the ones before it. */
 export interface DeviceChoice {
-  readonly device: RealDevice;
-  readonly passedOver: readonly { readonly device: RealDevice; readonly reason: string }[];
+  readonly device: Device;
+  readonly passedOver: readonly { readonly device: Device; readonly reason: string }[];
 }
 
 /** Returns what this machine can run. Starts and ends a process per device that looks possible. */
@@ -73,7 +67,7 @@ export async function probeDevices(): Promise<MachineReport> {
     memoryBytes: totalmem(),
     onnxruntime: {
       version: typeof runtime === 'string' ? undefined : runtime.version,
-      devices: await Promise.all([...PREFERENCE].reverse().map(deviceState)),
+      devices: await Promise.all([...ONNXRUNTIME_DEVICES].reverse().map(deviceState)),
     },
     vulkanDrivers: findVulkanDrivers(),
     nvidiaGpus: await readNvidiaGpus(),
@@ -82,22 +76,24 @@ export async function probeDevices(): Promise<MachineReport> {
 }
 
 /**
- * Returns the device to use. `auto` takes the best that really works, in the order tensorrt, cuda,
- * webgpu (not when a Vulkan driver on the CPU stands in for a GPU), cpu. Throws
- * {@link UnavailableError} with the reason when a device was asked for by name and does not work.
+ * Returns the device of a runner to use. `auto` takes the first of its devices that really works and that it does
+ * not pass over (onnxruntime: tensorrt, cuda, webgpu unless a Vulkan driver on the CPU stands in for a GPU,
+ * cpu). Throws {@link UnavailableError} with the reason when a device was asked for by name and does not work.
  */
-export async function chooseDevice(wanted: Device): Promise<DeviceChoice> {
+export async function chooseDevice(
+  wanted: Device,
+  runner: Runner = onnxruntimeRunner,
+): Promise<DeviceChoice> {
   if (wanted !== 'auto') {
-    const reason = await unavailableReason(wanted);
+    const reason = await whyUnusable(runner, wanted);
     if (reason === undefined) return { device: wanted, passedOver: [] };
     throw new UnavailableError(
       `device ${wanted}: not usable on this machine (${reason}). Use --device auto, or see "autoglm doctor".`,
     );
   }
-  const passedOver: { device: RealDevice; reason: string }[] = [];
-  for (const device of PREFERENCE) {
-    const state = await deviceState(device);
-    const reason = state.reason ?? (state.software ? SOFTWARE_REASON : undefined);
+  const passedOver: { device: Device; reason: string }[] = [];
+  for (const device of runner.devices) {
+    const reason = (await runner.unavailable(device)) ?? runner.whyNotAuto?.(device);
     if (reason === undefined) return { device, passedOver };
     passedOver.push({ device, reason });
   }
@@ -106,11 +102,14 @@ export async function chooseDevice(wanted: Device): Promise<DeviceChoice> {
   );
 }
 
-const SOFTWARE_REASON = 'its Vulkan driver computes on the CPU, slower than the cpu device';
+async function whyUnusable(runner: Runner, device: Device): Promise<string | undefined> {
+  if (runner.devices.includes(device)) return runner.unavailable(device);
+  return `${runner.id} has ${runner.devices.join(', ')}`;
+}
 
-async function deviceState(device: RealDevice): Promise<DeviceState> {
-  const reason = await unavailableReason(device);
-  return { device, reason, software: device === 'webgpu' && webgpuIsSoftware() };
+async function deviceState(device: Device): Promise<DeviceState> {
+  const reason = await onnxruntimeRunner.unavailable(device);
+  return { device, reason, software: onnxruntimeRunner.whyNotAuto?.(device) !== undefined };
 }
 
 async function readNvidiaGpus(): Promise<readonly string[]> {

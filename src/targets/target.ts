@@ -88,6 +88,8 @@ export interface Lowered {
   /** The file that a runtime is told to open, relative to the folder. */
   readonly entry: string;
   readonly files: readonly ArtifactFile[];
+  /** Those that a runtime reads, which count as its size; all when absent. */
+  readonly read?: readonly string[];
   /** The same integers as ONNX for onnxruntime, for targets whose own runtime cannot judge them here. */
   readonly twin?: Twin;
   /** The file that the compiler of this kind is given, where one builds for the device it runs on. */

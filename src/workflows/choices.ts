@@ -1,5 +1,6 @@
 /** What options and config keys may say, each list once. Light: help must not load the workflows. */
-import type { Device } from '../runners/runner.ts';
+
+import { RUNNERS } from '../runners/index.ts';
 
 export { GROUP_KINDS } from '../prune/group.ts';
 export {
@@ -10,8 +11,11 @@ export {
 } from '../prune/prune-settings.ts';
 export { CALIBRATORS, type CalibratorName } from '../recipe/recipe.ts';
 
-/** Where a model can run; `auto` is the best that works. */
-export const DEVICES = ['auto', 'cpu', 'webgpu', 'cuda', 'tensorrt'] as const satisfies Device[];
+/** Where a model can run, in any runtime; `auto` is the best that works. */
+export const DEVICES: readonly string[] = [
+  'auto',
+  ...new Set(RUNNERS.flatMap(({ devices }) => [...devices].reverse())),
+];
 
 /** Element types of what is not quantized. */
 export const ACTIVATION_TYPES = ['float32', 'float16'] as const;

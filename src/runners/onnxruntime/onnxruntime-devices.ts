@@ -6,7 +6,8 @@ import { findOnnxruntime } from './onnxruntime-package.ts';
 import type { SessionCommands } from './session-commands.ts';
 import { startOnnxruntime } from './start-onnxruntime.ts';
 
-type RealDevice = Exclude<Device, 'auto'>;
+/** Best first. */
+export const ONNXRUNTIME_DEVICES = ['tensorrt', 'cuda', 'webgpu', 'cpu'] as const;
 
 /** A model of one float32 addition, y = x + x over one element (opset 17): enough to start a device. */
 const ADDITION = Buffer.from(
@@ -14,13 +15,13 @@ const ADDITION = Buffer.from(
   'base64',
 );
 
-const known = new Map<RealDevice, Promise<string | undefined>>();
+const known = new Map<Device, Promise<string | undefined>>();
 
 /**
  * Returns why onnxruntime cannot use a device here, or undefined when it really ran an addition on
  * it. The device is tried once per process, in a child: a broken driver may crash.
  */
-export function unavailableReason(device: RealDevice): Promise<string | undefined> {
+export function unavailableReason(device: Device): Promise<string | undefined> {
   let reason = known.get(device);
   if (reason === undefined) {
     reason = findReason(device);
@@ -29,7 +30,7 @@ export function unavailableReason(device: RealDevice): Promise<string | undefine
   return reason;
 }
 
-async function findReason(device: RealDevice): Promise<string | undefined> {
+async function findReason(device: Device): Promise<string | undefined> {
   const found = findOnnxruntime();
   if (typeof found === 'string') return found;
   const { version, libraryFolder } = found;
@@ -48,7 +49,7 @@ async function findReason(device: RealDevice): Promise<string | undefined> {
   return tryDevice(device);
 }
 
-async function tryDevice(device: RealDevice): Promise<string | undefined> {
+async function tryDevice(device: Device): Promise<string | undefined> {
   const child = startOnnxruntime<SessionCommands>(import.meta.url, 'session-process');
   try {
     const { session } = await child.call('open', { model: ADDITION, options: { device } });
@@ -64,7 +65,7 @@ async function tryDevice(device: RealDevice): Promise<string | undefined> {
   }
 }
 
-function explain(device: RealDevice, message: string): string {
+function explain(device: Device, message: string): string {
   const said = oneSentence(message);
   if (device === 'webgpu' && /adapter|vulkan/i.test(said))
     return `no WebGPU adapter: ${CURE_WEBGPU}`;

@@ -1,8 +1,9 @@
 import type { Feeds } from '../../values/tensor-value.ts';
 import type { Child } from '../process/child.ts';
 import type { LoadOptions, Runner, Session } from '../runner.ts';
-import { unavailableReason } from './onnxruntime-devices.ts';
+import { ONNXRUNTIME_DEVICES, unavailableReason, webgpuIsSoftware } from './onnxruntime-devices.ts';
 import { loadError, withModelName } from './onnxruntime-errors.ts';
+import { findOnnxruntime } from './onnxruntime-package.ts';
 import type { InterleavedTimes, SessionCommands } from './session-commands.ts';
 import { startOnnxruntime } from './start-onnxruntime.ts';
 
@@ -85,7 +86,18 @@ async function openIn(child: Child<SessionCommands>, model: ModelToOpen): Promis
 /** onnxruntime, with every session in a child process of its own. */
 export const onnxruntimeRunner: Runner = {
   id: 'onnxruntime',
+  reads: ['onnx'],
+  devices: ONNXRUNTIME_DEVICES,
+  independent: true,
+  async version() {
+    const found = findOnnxruntime();
+    return typeof found === 'string' ? 'onnxruntime' : `onnxruntime ${found.version}`;
+  },
   unavailable: unavailableReason,
+  whyNotAuto: (device) =>
+    device === 'webgpu' && webgpuIsSoftware()
+      ? 'its Vulkan driver computes on the CPU, slower than the cpu device'
+      : undefined,
   async load(path, options) {
     const { sessions } = await openSessions([{ path, options }]);
     return sessions[0]!;

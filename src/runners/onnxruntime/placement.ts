@@ -26,7 +26,7 @@ export interface Placement {
   readonly copyCount: number;
 }
 
-const PROVIDERS: Readonly<Record<Exclude<Device, 'auto'>, readonly string[]>> = {
+const PROVIDERS: Readonly<Record<Device, readonly string[]>> = {
   cpu: ['CPUExecutionProvider'],
   webgpu: ['WebGpuExecutionProvider'],
   cuda: ['CUDAExecutionProvider'],
@@ -64,7 +64,7 @@ export function summarizePlacement(
   }));
   return {
     providers: providers.sort((a, b) => b.nodeCount - a.nodeCount),
-    elsewhere: compute.filter(({ provider }) => !PROVIDERS[device].includes(provider)),
+    elsewhere: compute.filter(({ provider }) => !(PROVIDERS[device] ?? []).includes(provider)),
     copyCount: kernels.length - compute.length,
   };
 }

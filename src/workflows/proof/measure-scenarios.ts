@@ -6,25 +6,36 @@ import { type KernelSide, type KernelTimes, summarizeKernels } from '../../check
 import { INTERLEAVED_SESSION_CONFIG, measureLatency, timeSessions } from '../../check/latency.ts';
 import type { Model } from '../../ir/model.ts';
 import { profileKernels } from '../../runners/onnxruntime/kernel-profile.ts';
-import { openSessions, type SharedSessions } from '../../runners/onnxruntime/onnxruntime-runner.ts';
-import type { Device, Session } from '../../runners/runner.ts';
+import { openSessions } from '../../runners/onnxruntime/onnxruntime-runner.ts';
+import type { Device, Runner, Session } from '../../runners/runner.ts';
 import { isAlias, isBatchDim, roleOf } from '../../structure/input-role.ts';
 import type { Feeds } from '../../values/tensor-value.ts';
 import type { Reporter } from '../progress.ts';
+import { openApart, type TimedSessions } from './open-apart.ts';
 import { cutTokens, nextToken, type TokenRows, tokenRows } from './token-feeds.ts';
 
 /** Two models of the same function, to be timed in turns. */
 export interface TimedPair {
   readonly baseline: { readonly path: string; readonly model: Model };
-  readonly artifact: { readonly path: string; readonly model: Model };
+  readonly artifact: TimedArtifact;
   /** What the baseline is, in words: `float32 twin`. */
   readonly baselineLabel: string;
   readonly sample: Sample;
-  readonly device: Exclude<Device, 'auto'>;
+  /** Of the artifact's runner; the baseline runs there in onnxruntime, or else on the CPU. */
+  readonly device: Device;
   readonly hints: FeedHints;
   readonly seed: number;
   /** Tokens that are timed, and the past of the decode step; 128 when absent. */
   readonly contextLength?: number | undefined;
+}
+
+/** What is timed against the baseline. */
+interface TimedArtifact {
+  readonly path: string;
+  /** Runs it; onnxruntime beside the baseline when absent. */
+  readonly runner?: Runner | undefined;
+  /** Absent where it is no ONNX file: its session then says what it wants fed. */
+  readonly model?: Model | undefined;
 }
 
 /** Tokens of the prefill scenario (llama-bench's pp128), and of the past of the decode step. */
@@ -49,17 +60,13 @@ const PROFILED = { runs: 10, milliseconds: 1000 };
 /**
  * Times a model of tokens at a row of them, cut to as many as are asked for, and, when it has a KV cache,
  * at one decode step after it; any other model at one sample. A batch, and what cannot be cut, is timed as
- * it is. Both models share one process, so that their runs alternate.
+ * it is. In onnxruntime both models share one process, elsewhere each has its own; their runs alternate.
  */
 export async function measureScenarios(
   pair: TimedPair,
   reporter: Reporter,
 ): Promise<ScenarioTimes> {
-  const options = { device: pair.device, config: INTERLEAVED_SESSION_CONFIG };
-  const shared = await openSessions([
-    { path: pair.baseline.path, options },
-    { path: pair.artifact.path, options },
-  ]);
+  const shared = await openPair(pair);
   const latency: Latency[] = [];
   let first: Scenario | undefined;
   try {
@@ -90,10 +97,21 @@ export async function measureScenarios(
   return { latency, kernelTimes };
 }
 
+async function openPair({ baseline, artifact, device }: TimedPair): Promise<TimedSessions> {
+  const options = { device, config: INTERLEAVED_SESSION_CONFIG };
+  if (artifact.runner === undefined) {
+    return openSessions([
+      { path: baseline.path, options },
+      { path: artifact.path, options },
+    ]);
+  }
+  return openApart(baseline.path, { ...artifact, runner: artifact.runner, device });
+}
+
 /** Other devices than the CPU run kernels while the profile has moved on: it times their launch. */
 async function profileScenario(pair: TimedPair, scenario: Scenario): Promise<KernelTimes | null> {
-  const { device, baselineLabel } = pair;
-  if (device !== 'cpu') return null;
+  const { device, baselineLabel, artifact } = pair;
+  if (device !== 'cpu' || artifact.runner !== undefined) return null;
   const profile = async (side: 'baseline' | 'artifact'): Promise<KernelSide> => {
     const { path } = pair[side];
     const { kernels, runs } = await profileKernels(path, { device }, scenario[side], PROFILED);
@@ -107,12 +125,14 @@ async function profileScenario(pair: TimedPair, scenario: Scenario): Promise<Ker
   };
 }
 
-async function makeScenarios(
-  pair: TimedPair,
-  shared: SharedSessions,
-): Promise<readonly Scenario[]> {
-  const baseline = timedSide(pair, pair.baseline.model);
-  const artifact = timedSide(pair, pair.artifact.model);
+async function makeScenarios(pair: TimedPair, shared: TimedSessions): Promise<readonly Scenario[]> {
+  const baseline = timedSide(pair, feedInputs(pair.baseline.model.graph));
+  const { model } = pair.artifact;
+  const [, session] = shared.sessions;
+  const artifact = timedSide(
+    pair,
+    model === undefined ? (session?.inputs ?? []) : feedInputs(model.graph),
+  );
   const rows = tokenRows(baseline.inputs, baseline.feeds);
   const timed = { baseline: baseline.feeds, artifact: artifact.feeds };
   if (rows === undefined) {
@@ -133,8 +153,10 @@ interface TimedSide {
   readonly feeds: Feeds;
 }
 
-function timedSide({ sample, hints, contextLength }: TimedPair, model: Model): TimedSide {
-  const inputs = feedInputs(model.graph);
+function timedSide(
+  { sample, hints, contextLength }: TimedPair,
+  inputs: readonly FeedInput[],
+): TimedSide {
   const whole = makeFeeds(inputs, sample, hints);
   return { inputs, feeds: cutTokens(inputs, whole, contextLength ?? PREFILL_TOKENS) };
 }
@@ -155,7 +177,7 @@ function batchOf(inputs: readonly FeedInput[], feeds: Feeds): number {
 
 /** The feeds of the token after the first run of both models, when both can be moved on. */
 async function decodeStep(
-  { sessions: [baselineSession, artifactSession] }: SharedSessions,
+  { sessions: [baselineSession, artifactSession] }: TimedSessions,
   baseline: TimedSide,
   artifact: TimedSide,
 ): Promise<Pick<Scenario, 'baseline' | 'artifact'> | undefined> {

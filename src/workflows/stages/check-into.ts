@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { artifactFolder } from '../../artifact/manifest.ts';
-import { type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
+import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
 import type { CheckResult } from '../../check/check-result.ts';
 import type { Gates } from '../../check/gates.ts';
 import { parseQuantizationFile } from '../../quantize/quantization-file.ts';
@@ -14,8 +14,10 @@ import { exists } from '../../storage/replace-folder.ts';
 import { writeFileAtomic } from '../../storage/write-file-atomic.ts';
 import type { Reporter } from '../progress.ts';
 import { type DataChoice, openData } from '../project/open-data.ts';
+import { runnerOf } from '../proof/artifact-check.ts';
 import { checkArtifact } from '../proof/check-artifact.ts';
 import { labelOf } from '../proof/model-label.ts';
+import { openChecked } from '../proof/open-checked.ts';
 import { historyBeside } from '../search/artifact-history.ts';
 import { QUANTIZED_FILES } from './quantize-model.ts';
 
@@ -30,7 +32,7 @@ export const CHECK_FILES = {
 /** What to check, with what, and how to judge it. */
 export interface CheckRequest {
   readonly source: ModelOnDisk;
-  /** The artifact: an .onnx file or a folder with one. */
+  /** The artifact: a file of a kind that some runner reads, or a folder with one. */
   readonly artifact: string;
   readonly choice: DataChoice;
   readonly device: Device;
@@ -44,9 +46,9 @@ export interface CheckRequest {
 
 /** Checks an artifact against its source and returns what was found, gates judged. */
 export async function runCheck(request: CheckRequest, reporter: Reporter): Promise<CheckResult> {
-  const artifact = await openModelOnDisk(request.artifact);
+  const artifact = await openChecked(request.artifact);
   const dataset = await openData(request.choice, request.source);
-  const device = await chooseDevice(request.device);
+  const device = await chooseDevice(request.device, runnerOf(artifact));
   reporter.note(`device: ${device.device}`);
   const plan = await planBeside(request.artifact);
   return checkArtifact(
@@ -59,7 +61,7 @@ export async function runCheck(request: CheckRequest, reporter: Reporter): Promi
       gates: request.gates,
       seed: request.seed,
       ...(plan !== undefined && { plan }),
-      label: plan?.recipe.name ?? labelOf(artifact.model),
+      label: plan?.recipe.name ?? ('model' in artifact ? labelOf(artifact.model) : artifact.kind),
       measureLatency: request.measureLatency,
       contextLength: request.contextLength,
       notVerified: request.notVerified ?? [],

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type ManifestDraft, writeManifest } from '../../artifact/manifest.ts';
+import { type Manifest, type ManifestDraft, writeManifest } from '../../artifact/manifest.ts';
 import { copyCompanions, type ModelOnDisk, openModelOnDisk } from '../../artifact/model-on-disk.ts';
 import { openOrigin } from '../../artifact/origin.ts';
 import type { ExportResult } from '../../artifact/results.ts';
@@ -9,12 +9,17 @@ import type { CheckResult } from '../../check/check-result.ts';
 import type { Model } from '../../ir/model.ts';
 import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { chooseDevice } from '../../runners/devices.ts';
+import { findRunner } from '../../runners/find-runner.ts';
+import { RUNNERS } from '../../runners/index.ts';
+import { weighFiles } from '../../storage/artifact.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import type { Finding } from '../../targets/finding.ts';
 import type { ShapeRanges } from '../../targets/shapes.ts';
 import type { Reporter } from '../progress.ts';
 import { type DataChoice, openData } from '../project/open-data.ts';
+import { type ForeignArtifact, runnerOf } from '../proof/artifact-check.ts';
 import { checkArtifact } from '../proof/check-artifact.ts';
+import { foreignArtifact } from '../proof/open-checked.ts';
 import { calibrationTables } from './calibration-tables.ts';
 import { CHECK_FILES, writeCheck } from './check-into.ts';
 import type { ChosenTarget } from './choose-target.ts';
@@ -63,20 +68,21 @@ export async function exportInto(
     const companions = await copyCompanions(source, folder);
     const origin = request.origin ?? (await openOrigin(source));
     const dataset = await openData(choice, origin);
-    const stand =
-      written.lowered.twin === undefined ? join(folder, written.lowered.entry) : twinPath;
-    const compared = { origin, dataset, artifact: await openModelOnDisk(stand) };
-    const check = await checkWritten(request, written, compared, reporter);
-    await writeCheck(folder, check);
+    const judged = await judgedArtifact(folder, twinPath, written);
+    const check =
+      typeof judged === 'string'
+        ? null
+        : await checkWritten(request, written, { origin, dataset, artifact: judged }, reporter);
+    if (check !== null) await writeCheck(folder, check);
     const manifest = await writeManifest(
       folder,
       {
-        ...describeArtifact(chosen, written, check),
+        ...describeArtifact(chosen, written, check ?? String(judged)),
         source,
         data: { path: choice.data, sha256: dataset.hash },
         notes: [...source.notes, ...warnings, ...written.findings.map(asNote)],
       },
-      [...written.files, ...companions, ...Object.values(CHECK_FILES)],
+      [...written.files, ...companions, ...(check === null ? [] : Object.values(CHECK_FILES))],
     );
     return { schema: 'autoglm.export/1', target: chosen.target.id, manifest, check };
   } finally {
@@ -111,13 +117,31 @@ async function shapesOf(
   return shapes;
 }
 
+/** What is run in place of the artifact or is it, or why nothing can be. */
+async function judgedArtifact(
+  folder: string,
+  twinPath: string,
+  { lowered, files }: WrittenArtifact,
+): Promise<ModelOnDisk | ForeignArtifact | string> {
+  if (lowered.twin !== undefined) return openModelOnDisk(twinPath);
+  const { kind, entry } = lowered;
+  if (kind === 'onnx') return openModelOnDisk(join(folder, entry));
+  if (!RUNNERS.some(({ reads }) => reads.includes(kind))) {
+    return 'no runtime that autoglm drives reads it: written, not run';
+  }
+  const read = await weighFiles(folder, lowered.read ?? files);
+  const artifact = foreignArtifact({ kind, folder, entry, files: read });
+  const reason = await artifact.runner.unavailable('cpu');
+  return reason === undefined ? artifact : `${reason}: written, not run`;
+}
+
 async function checkWritten(
   { choice, chosen }: ExportRequest,
   { plan, lowered, notVerified }: WrittenArtifact,
   compared: {
     readonly origin: ModelOnDisk;
     readonly dataset: Dataset;
-    readonly artifact: ModelOnDisk;
+    readonly artifact: ModelOnDisk | ForeignArtifact;
   },
   reporter: Reporter,
 ): Promise<CheckResult> {
@@ -127,7 +151,7 @@ async function checkWritten(
       source: compared.origin,
       artifact: compared.artifact,
       dataset: compared.dataset,
-      device: await chooseDevice('cpu'),
+      device: await chooseDevice('cpu', runnerOf(compared.artifact)),
       requestedDevice: 'cpu',
       gates: {},
       seed: choice.seed ?? 0,
@@ -142,23 +166,42 @@ async function checkWritten(
   );
 }
 
+/** `judged` is the check, or why there is none. */
 function describeArtifact(
   { target, writer }: ChosenTarget,
   { plan, lowered, verified, notVerified }: WrittenArtifact,
-  { saturation }: CheckResult,
+  judged: CheckResult | string,
 ): Omit<ManifestDraft, 'source' | 'data' | 'notes'> {
   const isTwin = lowered.twin !== undefined;
-  const seen = 'accuracy and latency (check.json)';
+  const saturation = typeof judged === 'string' ? null : judged.saturation;
   return {
     target: target.id,
     artifact: lowered.entry,
     recipe: plan.recipe.name,
     layers: plan.totals.layers,
     excluded: excludedLayers(plan, writer.whyFloat),
-    verified: isTwin ? verified : [{ runner: 'onnxruntime', device: 'cpu', seen }],
-    notVerified,
+    verified: [...verified, ...(isTwin ? [] : ranIn(lowered.kind, judged))],
+    notVerified: [
+      ...notVerified,
+      ...(typeof judged === 'string' ? [`${target.id}: ${judged}`] : []),
+      ...(isTwin ? [] : ownOnly(lowered.kind, judged)),
+    ],
     ...(!isTwin && saturation !== null && { saturation }),
   };
+}
+
+/** A runtime that others wrote has run it. */
+function ranIn(kind: string, judged: CheckResult | string): Manifest['verified'] {
+  if (typeof judged === 'string' || !findRunner(kind).independent) return [];
+  const seen = 'accuracy and latency (check.json)';
+  return [{ runner: findRunner(kind).id, device: judged.device.id, seen }];
+}
+
+/** What our own evaluator agrees with nobody else has confirmed. */
+function ownOnly(kind: string, judged: CheckResult | string): readonly string[] {
+  if (typeof judged === 'string' || findRunner(kind).independent) return [];
+  const { id } = findRunner(kind);
+  return [`${kind}: evaluated by autoglm's own ${id} alone, not by a runtime that others wrote`];
 }
 
 function asNote({ rule, node, message }: Finding): string {
