@@ -3,6 +3,8 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { FUSION_SCHEMA, SATURATION_SCHEMA } from '../check/check-result-schema.ts';
 import { FormatError } from '../errors.ts';
+import { parseRecord } from '../parse-record.ts';
+import { layerCountsSchema } from '../quantize/quantization-file.ts';
 import { hashFile } from '../storage/hash-file.ts';
 import { writeFileAtomic } from '../storage/write-file-atomic.ts';
 import type { FusionAudit } from '../targets/onnx/audit-fusion.ts';
@@ -49,15 +51,7 @@ const manifestSchema = z.strictObject({
   data: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   /** What quantized it, and into what; absent where nothing did. */
   recipe: z.string().optional(),
-  layers: z
-    .strictObject({
-      w8a8: z.int(),
-      'w8a8-dynamic': z.int().default(0),
-      w8a16: z.int(),
-      w4a16: z.int().default(0),
-      float: z.int(),
-    })
-    .optional(),
+  layers: layerCountsSchema.optional(),
   /** What pruning removed; absent where nothing was. */
   pruning: PRUNING_SUMMARY_SCHEMA.optional(),
   /** Linear layers left in float, and why. */
@@ -134,19 +128,11 @@ export async function readManifest(folder: string): Promise<Manifest> {
   const text = await readFile(path, 'utf8').catch((cause) => {
     throw new FormatError(`${path}: cannot be read. Name the source with --against.`, { cause });
   });
-  let data: unknown;
-  try {
-    data = JSON.parse(text);
-  } catch (cause) {
-    throw new FormatError(`${path}: is not JSON. Make the artifact again.`, { cause });
-  }
-  const parsed = manifestSchema.safeParse(data);
-  if (!parsed.success) {
-    throw new FormatError(
-      `${path}: is not a manifest of this version of autoglm. Make the artifact again.`,
-    );
-  }
-  const manifest = parsed.data;
+  const manifest = parseRecord(text, manifestSchema, {
+    where: path,
+    what: 'a manifest of this version',
+    cure: 'Make the artifact again.',
+  });
   return {
     ...manifest,
     source: { ...manifest.source, path: resolve(folder, manifest.source.path) },

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { FormatError, UsageError } from '../errors.ts';
+import { parseJson } from '../parse-record.ts';
 import { makeScaleTable, type ScaleTable } from './scale-table.ts';
 import { mergeStatistics, type TensorStatistics } from './statistics.ts';
 import {
@@ -115,7 +116,7 @@ export function serialiseCalibration(calibration: CalibrationFile): string {
 
 /** Reads `calibration.json`; `where` is its path, for errors. Throws FormatError when it is anything else. */
 export function parseCalibration(text: string, where: string): CalibrationFile {
-  const json = parseJson(text, where);
+  const json = parseJson(text, { where, cure: 'Run autoglm calibrate again.' });
   const schema = (json as { schema?: unknown } | null)?.schema;
   if (schema !== VERSION) {
     throw new FormatError(
@@ -182,16 +183,6 @@ function requireEqual(what: string, first: string, second: string): void {
     `merge: the calibrations are of different ${what} (got ${first} and ${second}). ` +
       'Merge only shards of one calibration.',
   );
-}
-
-function parseJson(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(
-      `${where}: not JSON (${(error as Error).message}). Run autoglm calibrate again.`,
-    );
-  }
 }
 
 function byLine(entries: readonly (readonly [string, unknown])[]): string {

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { FormatError } from '../errors.ts';
+import { parseRecord } from '../parse-record.ts';
 import type { FusionAudit } from '../targets/onnx/audit-fusion.ts';
 import type { Saturation } from '../targets/onnx/saturation.ts';
 import { CHECK_SCHEMA, type CheckResult } from './check-result.ts';
@@ -241,19 +241,10 @@ export function checkResultJsonSchema(): Record<string, unknown> {
  * Throws FormatError when the text is not a check of this version.
  */
 export function parseCheckResult(text: string, where: string): CheckResult {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new FormatError(`${where}: is not JSON. Run "autoglm check" again.`, { cause });
-  }
-  const parsed = CHECK_RESULT_SCHEMA.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const key = issue === undefined ? '' : issue.path.join('.');
-  throw new FormatError(
-    `${where}: is not a check of this version (${key || 'top level'}: ${issue?.message ?? 'invalid'}, ` +
-      `expected ${CHECK_SCHEMA}). Run "autoglm check" again.`,
-    { cause: parsed.error },
-  );
+  const what = `a check of this version, ${CHECK_SCHEMA}`;
+  return parseRecord(text, CHECK_RESULT_SCHEMA, {
+    where,
+    what,
+    cure: 'Run "autoglm check" again.',
+  });
 }

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { FormatError } from '../errors.ts';
+import { parseRecord } from '../parse-record.ts';
+
 import { GROUP_KINDS, type PruneGroups } from './group.ts';
 import type { Cut } from './kept-axes.ts';
 import { ranges } from './pick-along-axes.ts';
@@ -79,11 +81,9 @@ export function serializePruning(plan: PruningPlan): string {
 
 /** Returns the plan in a file's text. Throws FormatError naming `path`. */
 export function parsePruning(text: string, path: string): PruningPlan {
-  const parsed = PRUNING_SCHEMA.safeParse(parseJson(text, path));
-  if (!parsed.success) {
-    throw new FormatError(`${path}: is no pruning plan of this version of autoglm. Prune again.`);
-  }
-  const { groups, ...plan } = parsed.data;
+  const what = 'a pruning plan of this version';
+  const kind = { where: path, what, cure: 'Prune again.' };
+  const { groups, ...plan } = parseRecord(text, PRUNING_SCHEMA, kind);
   return {
     amount: plan.amount,
     importance: plan.importance,
@@ -100,14 +100,6 @@ export function parsePruning(text: string, path: string): PruningPlan {
       ...(group.reason !== undefined && { reason: group.reason }),
     })),
   };
-}
-
-function parseJson(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new FormatError(`${path}: is not JSON. Prune again.`, { cause });
-  }
 }
 
 function placesOf(text: string): readonly number[] {

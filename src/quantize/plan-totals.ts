@@ -1,5 +1,6 @@
 import type { Model } from '../ir/model.ts';
 import { openBodies } from '../passes/open-bodies.ts';
+import { byScheme } from '../recipe/recipe.ts';
 import { floatConstantBytes, mainConstants } from './float-constants.ts';
 import type { PlannedEmbedding, PlannedLayer, PlannedTotals } from './quantization-plan.ts';
 
@@ -26,8 +27,6 @@ export function planTotals(
   const quantized = all.filter((entry) => entry.isQuantized);
   const before = sum(quantized.map((entry) => entry.before));
   const after = sum(quantized.map((entry) => entry.after));
-  const layersOf = (scheme: PlannedLayer['scheme']): number =>
-    layers.filter((layer) => layer.scheme === scheme).length;
   return {
     bytesBefore,
     bytesAfter: bytesBefore - before + after,
@@ -35,13 +34,7 @@ export function planTotals(
     linearBytesAfter: sum(linear.map((entry) => entry.after)),
     quantizedShare: bytesBefore === 0 ? 0 : before / bytesBefore,
     floatBytes: floatConstantBytes(opened, new Set(quantizedNames)),
-    layers: {
-      w8a8: layersOf('w8a8'),
-      'w8a8-dynamic': layersOf('w8a8-dynamic'),
-      w8a16: layersOf('w8a16'),
-      w4a16: layersOf('w4a16'),
-      float: layersOf('float'),
-    },
+    layers: byScheme((scheme) => layers.filter((layer) => layer.scheme === scheme).length),
   };
 }
 

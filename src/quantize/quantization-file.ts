@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { FormatError } from '../errors.ts';
 import { type DataType, isKnownDataType } from '../ir/data-type.ts';
 import { chooseSymmetricScale } from '../numerics/affine.ts';
-import { CALIBRATORS, RECIPE_SCHEMA, SCHEMES } from '../recipe/recipe.ts';
+import { parseRecord } from '../parse-record.ts';
+import { byScheme, CALIBRATORS, RECIPE_SCHEMA, SCHEMES } from '../recipe/recipe.ts';
 import { LINEAR_ROLES } from '../structure/linear-layer.ts';
 import { NEVER_REACHED } from './judge-ranges.ts';
 import type { ActivationRange, ActivationRanges, QuantizationPlan } from './quantization-plan.ts';
@@ -72,6 +73,9 @@ const smoothingSchema = z.strictObject({
   declined: z.array(z.strictObject({ node: z.string(), reason: z.string() })),
 });
 
+/** Layers of each scheme; a file of before a scheme was there has none of it. */
+export const layerCountsSchema = z.strictObject(byScheme(() => count.default(0)));
+
 const planSchema = z.strictObject({
   recipe: RECIPE_SCHEMA,
   layers: z.array(layerSchema),
@@ -85,13 +89,7 @@ const planSchema = z.strictObject({
     linearBytesAfter: count,
     quantizedShare: z.number(),
     floatBytes: z.record(z.string(), count).optional(),
-    layers: z.strictObject({
-      w8a8: count,
-      'w8a8-dynamic': count.default(0),
-      w8a16: count,
-      w4a16: count.default(0),
-      float: count,
-    }),
+    layers: layerCountsSchema,
   }),
 });
 
@@ -143,17 +141,6 @@ export function serializeQuantizationFile(file: QuantizationFile): string {
 
 /** Reads `quantization.json`. `where` (a path) leads every message. Throws {@link FormatError}. */
 export function parseQuantizationFile(text: string, where: string): QuantizationFile {
-  let data: unknown;
-  try {
-    data = JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(`${where}: not JSON. Quantize again.`, { cause: error });
-  }
-  const parsed = fileSchema.safeParse(data);
-  if (parsed.success) return parsed.data as QuantizationFile;
-  const issue = parsed.error.issues[0]!;
-  throw new FormatError(
-    `${where}: not a quantization file of version ${QUANTIZATION_FILE_VERSION} ` +
-      `(${issue.path.join('.')}: ${issue.message}). Quantize again.`,
-  );
+  const what = `a quantization file of version ${QUANTIZATION_FILE_VERSION}`;
+  return parseRecord(text, fileSchema, { where, what, cure: 'Quantize again.' });
 }

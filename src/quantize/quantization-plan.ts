@@ -10,9 +10,9 @@ export interface ActivationRange {
   /** The method that chose the range; with `auto` the one that won for this tensor. */
   readonly calibrator: Exclude<CalibratorName, 'auto'>;
   /** Why integers of this range cannot stand for the activation; its layers then keep it float. */
-  readonly unfit?: string;
+  readonly unfit?: string | undefined;
   /** The same of integers whose range is found in every run. */
-  readonly unfitInRun?: string;
+  readonly unfitInRun?: string | undefined;
 }
 
 /** Calibrated ranges by value name of the source graph. */
@@ -35,7 +35,7 @@ export interface PlannedWeight {
   readonly bytesBefore: number;
   readonly bytesAfter: number;
   /** Input features that share a scale, where not all of an output channel do. */
-  readonly blockSize?: number;
+  readonly blockSize?: number | undefined;
 }
 
 /**
@@ -59,15 +59,15 @@ export interface PlannedLayer {
   readonly role: LinearRole;
   readonly scheme: Scheme;
   /** Why the scheme is not the recipe's default: `head`, `rule 3`, `K < 16` ... */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   /** The body that the layer lies in, as `then_branch of If "/model/If"`; absent in the main graph. */
-  readonly body?: string;
+  readonly body?: string | undefined;
   readonly form: LinearForm;
   readonly inFeatures: number;
   readonly outFeatures: number;
   readonly weight: PlannedWeight;
   /** Present for `w8a8` alone. */
-  readonly activation?: PlannedActivation;
+  readonly activation?: PlannedActivation | undefined;
 }
 
 /** What happens to one token table. */
@@ -76,7 +76,7 @@ export interface PlannedEmbedding {
   readonly name: string;
   readonly node: string;
   readonly scheme: 'int8' | 'float';
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   readonly table: PlannedWeight;
 }
 
@@ -91,7 +91,7 @@ export interface PlannedTotals {
   /** Share of all constant bytes that is quantized, 0..1. */
   readonly quantizedShare: number;
   /** Constants that stay float, by the operator that computes with them; most first, at most 8. */
-  readonly floatBytes?: Readonly<Record<string, number>>;
+  readonly floatBytes?: Readonly<Record<string, number>> | undefined;
   readonly layers: Readonly<Record<Scheme, number>>;
 }
 
@@ -104,7 +104,7 @@ export interface QuantizationPlan {
   readonly layers: readonly PlannedLayer[];
   readonly embeddings: readonly PlannedEmbedding[];
   /** Scales folded into the float model before anything is quantized; ranges are those after it. */
-  readonly smoothing?: PlannedSmoothing;
+  readonly smoothing?: PlannedSmoothing | undefined;
   /** Rules that matched no layer, as `rule 2 (match "foo")`. */
   readonly unmatchedRules: readonly string[];
   readonly totals: PlannedTotals;

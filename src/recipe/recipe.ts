@@ -12,6 +12,11 @@ export const SCHEMES = ['w8a8', 'w8a8-dynamic', 'w8a16', 'w4a16', 'float'] as co
  */
 export type Scheme = (typeof SCHEMES)[number];
 
+/** Returns a value for each scheme: the one place where figures by scheme are laid out. */
+export function byScheme<T>(of: (scheme: Scheme) => T): Readonly<Record<Scheme, T>> {
+  return Object.fromEntries(SCHEMES.map((scheme) => [scheme, of(scheme)])) as Record<Scheme, T>;
+}
+
 /** Says whether a scheme has INT8 activations. */
 export function isIntegerScheme(scheme: Scheme): boolean {
   return scheme === 'w8a8' || scheme === 'w8a8-dynamic';

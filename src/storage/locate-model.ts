@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError, UsageError } from '../errors.ts';
+import { parseJson } from '../parse-record.ts';
 import { isFile } from './atomic-files.ts';
 
 /**
@@ -44,14 +45,10 @@ async function genaiDecoder(folder: string): Promise<string | undefined> {
 }
 
 function decoderFileName(text: string, path: string): string | undefined {
-  let config: { model?: { decoder?: { filename?: unknown } } } | null;
-  try {
-    config = JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(`${path}: this is not JSON. Correct or remove the file.`, {
-      cause: error,
-    });
-  }
+  const cure = 'Correct or remove the file.';
+  const config = parseJson(text, { where: path, cure }) as {
+    model?: { decoder?: { filename?: unknown } };
+  } | null;
   const name = config?.model?.decoder?.filename;
   return typeof name === 'string' ? name : undefined;
 }

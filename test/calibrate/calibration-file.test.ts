@@ -131,7 +131,7 @@ describe('Merging refuses', () => {
 describe('Reading refuses', () => {
   const text = serialiseCalibration(calibrate([0]));
   test.each([
-    ['not JSON', '{', 'calibration.json: not JSON'],
+    ['not JSON', '{', 'calibration.json: is not JSON'],
     [
       'another version',
       text.replace('calibration/1', 'calibration/2'),

@@ -102,7 +102,7 @@ describe('parseCheckResult', () => {
   it('names the file and the key that is wrong', () => {
     const text = JSON.stringify({ ...SAMPLE_CHECK, schema: 'autoglm.check/9' });
     expect(() => parseCheckResult(text, 'out/check.json')).toThrow(
-      /^out\/check\.json: is not a check of this version \(schema: .*, expected autoglm\.check\/1\)\. Run "autoglm check" again\.$/,
+      /^out\/check\.json: is not a check of this version, autoglm\.check\/1 \(schema: .*\)\. Run "autoglm check" again\.$/,
     );
     expect(() => parseCheckResult('{', 'out/check.json')).toThrow(
       'out/check.json: is not JSON. Run "autoglm check" again.',

@@ -75,7 +75,9 @@ const model = join(root, 'fixtures/vit-fashion/optimum');
 const data = join(root, 'calibration/fashion-images');
 
 /** What `autoglm ... --json` prints, and its exit code. */
-async function autoglm(...args: string[]): Promise<{ code: number; json: Record<string, unknown> }> {
+async function autoglm(
+  ...args: string[]
+): Promise<{ code: number; json: Record<string, unknown> }> {
   let text = '';
   const write = vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
     text += String(chunk);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { FormatError } from '../../errors.ts';
+import { parseRecord } from '../../parse-record.ts';
 import type { SearchBudget } from './budget.ts';
 import type { CurvePoint, SearchOutcome } from './search-budget.ts';
 import { type GroupChoice, hasIntegerActivations, type SearchGroup } from './search-group.ts';
@@ -110,18 +111,8 @@ export function describeSearch(description: SearchDescription): SearchFile {
 
 /** Reads `search.json`. `where` (a path) leads the message. Throws {@link FormatError}. */
 export function parseSearchFile(text: string, where: string): SearchFile {
-  let data: unknown;
-  try {
-    data = JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(`${where}: not JSON. Quantize again.`, { cause: error });
-  }
-  const parsed = fileSchema.safeParse(data);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new FormatError(
-    `${where}: not a search file of version 1 (${issue?.path.join('.')}: ${issue?.message}). Quantize again.`,
-  );
+  const what = 'a search file of version 1';
+  return parseRecord(text, fileSchema, { where, what, cure: 'Quantize again.' });
 }
 
 function describePoint(
