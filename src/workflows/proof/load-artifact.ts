@@ -38,13 +38,27 @@ async function loadByReference(written: Model, path: string): Promise<void> {
 }
 
 async function load(path: string, artifact: string): Promise<void> {
-  try {
+  await refusingUnloadable(path, artifact, async () => {
     const session = await onnxruntimeRunner.load(path, {
       device: 'cpu',
       optimization: 'disabled',
       config: { 'session.disable_prepacking': '1' },
     });
     await session.close();
+  });
+}
+
+/**
+ * Returns what loading a file gives; `path` is the file that onnxruntime names, `artifact` the one that was
+ * written. Throws {@link UnsupportedError} when onnxruntime refuses it: the caller must not keep it then.
+ */
+export async function refusingUnloadable<T>(
+  path: string,
+  artifact: string,
+  load: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await load();
   } catch (error) {
     if (!(error instanceof AutoglmError) || error instanceof UnavailableError) throw error;
     const said = error.message.replaceAll(path, basename(artifact)).replace(/\.$/, '');

@@ -8,8 +8,8 @@ import type { Lowering } from '../../targets/onnx/lowering.ts';
 import { takeBackUnfused } from '../../targets/onnx/take-back-unfused.ts';
 import { createWeightWorkerPool } from '../../workers/weight-worker-pool.ts';
 import type { Reporter } from '../progress.ts';
-import { auditFile } from '../proof/audit-file.ts';
-import { requireLoadable } from '../proof/load-artifact.ts';
+import { auditFile, type FileAudit } from '../proof/audit-file.ts';
+import { refusingUnloadable, requireLoadable } from '../proof/load-artifact.ts';
 
 /** What to write. */
 export interface WriteRequest {
@@ -39,14 +39,24 @@ export async function writeQuantized(
 ): Promise<WrittenModel> {
   const { source, plan, lowering } = request;
   await save(path, request, reporter);
-  if (lowering.shapedFor === 'tensorrt') return { plan, fusion: null };
-  const fusion = await auditFile(path, plan);
+  if (lowering.shapedFor === 'tensorrt') {
+    await requireLoadable(path);
+    return { plan, fusion: null };
+  }
+  const fusion = await auditLoadable(path, plan);
   const left = takeBackUnfused(source, plan, fusion);
   if (left === plan) return { plan, fusion };
   const { length } = fusion.unfused;
   reporter.note(`${length} layers did not fuse in onnxruntime: written again without them.`);
   await save(path, { ...request, plan: left }, reporter);
-  return { plan: left, fusion: await auditFile(path, left) };
+  return { plan: left, fusion: await auditLoadable(path, left) };
+}
+
+/** A model that is audited whole has been loaded; one in parts is loaded whole besides. */
+async function auditLoadable(path: string, plan: QuantizationPlan): Promise<FileAudit> {
+  const audit = await refusingUnloadable(path, path, () => auditFile(path, plan));
+  if (audit.parts > 1) await requireLoadable(path);
+  return audit;
 }
 
 /** Returns a warning when most of the layers that were planned as integers did not become integer kernels. */
@@ -89,5 +99,4 @@ async function save(
   } finally {
     await workers.close();
   }
-  await requireLoadable(path);
 }
