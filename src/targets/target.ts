@@ -27,6 +27,8 @@ export interface Target {
 export interface TargetWriter {
   /** True when an artifact knows bounds of its inputs: a request then has one for each open input. */
   readonly isShaped: boolean;
+  /** True when `lower` writes the model that is `quantized` already, where a request has it. */
+  readonly takesQuantized?: boolean;
   /** Names that an artifact is sure to have at the top of its folder. */
   readonly expected: readonly string[];
   /** Returns why a planned layer stays float in this target, undefined when it does not. */
@@ -59,8 +61,8 @@ export interface LoweringRequest {
   /** Second moments of the inputs of layers that are rounded by them. */
   readonly moments?: ReadInputMoments | undefined;
   /**
-   * The plan carried out in the form for onnxruntime, where a stage of the pipeline has written it already:
-   * targets of that form take it, so that nothing is quantized twice.
+   * The plan carried out in the form for onnxruntime, where a stage of the pipeline has written it already and
+   * the target takes it, so that nothing is quantized twice.
    */
   readonly quantized?: Model | undefined;
   /** Calibration tables of the float model, where it was calibrated. */

@@ -128,7 +128,9 @@ describe('planPruning', () => {
     const text = serializePruning(plan);
     expect(serializePruning(await make())).toBe(text);
     expect(parsePruning(text, 'pruning.json')).toEqual(plan);
-    expect(() => parsePruning('{}', 'pruning.json')).toThrow(/^pruning\.json: is not a pruning plan/);
+    expect(() => parsePruning('{}', 'pruning.json')).toThrow(
+      /^pruning\.json: is not a pruning plan/,
+    );
     expect(() => parsePruning('{', 'pruning.json')).toThrow(/^pruning\.json: is not JSON/);
   });
 });

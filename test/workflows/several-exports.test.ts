@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { QuantizeOutcome } from '../../src/artifact/results.ts';
 import { exportModel } from '../../src/workflows/export.ts';
+import { quantize } from '../../src/workflows/quantize.ts';
 import { runPipeline } from '../../src/workflows/run.ts';
 import { root } from '../kit/paths.ts';
 import { silent } from '../kit/reporters.ts';
@@ -29,6 +31,32 @@ async function run(exports: string, recipe = 'w8a8'): Promise<Record<string, str
 
 const DONE = { calibrate: 'done', quantize: 'done', check: 'done' };
 const KEPT = { calibrate: 'up to date', quantize: 'up to date', check: 'up to date' };
+
+describe('quantize', () => {
+  it('returns the same document by a config and by a model, but for where things lie', async () => {
+    const config = join(folder, 'same.yaml');
+    const own = join(folder, 'by-config');
+    const lines = [
+      `model: ${model}`,
+      `data: ${data}`,
+      `output: ${own}`,
+      'calibrate: { samples: 16 }',
+    ];
+    writeFileSync(config, lines.join('\n'));
+    const byModel = { model, data, samples: 16, output: join(folder, 'by-model') };
+    expect(placeless(await quantize({ config }, silent))).toEqual(
+      placeless(await quantize(byModel, silent)),
+    );
+  });
+});
+
+/** A result without paths, and without the files that only one way leaves in the folder of the model. */
+function placeless({ folder: _, manifest, ...result }: QuantizeOutcome): unknown {
+  const { source, data: set, files, ...rest } = manifest!;
+  const models = files.filter(({ file }) => file !== 'calibration.json');
+  const printed = { ...rest, files: models, source: source.sha256, data: set?.sha256 };
+  return JSON.parse(JSON.stringify({ ...result, manifest: printed }));
+}
 
 describe('several exports of one config', () => {
   it('are made in one run, and none is made again when another changes or goes', async () => {

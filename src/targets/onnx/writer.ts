@@ -6,6 +6,7 @@ import { onnxFileName } from './onnx-file-name.ts';
 /** Writes `onnx/model_quantized.onnx` (`onnx/model_q4.onnx` with 4-bit layers) and its data. */
 export const onnxWriter: TargetWriter = {
   isShaped: false,
+  takesQuantized: true,
   expected: ['onnx'],
   whyFloat: (layer) => whyLeftFloat(layer, ONNXRUNTIME_LOWERING),
   lower,

@@ -22,7 +22,7 @@ export function checkStages(config: PipelineConfig, { origin }: Sources): readon
             choice,
             device: config.check.device,
             gates: config.check.gates ?? {},
-            seed: config.calibrate.seed,
+            seed: config.calibrate.seed ?? 0,
             measureLatency: config.check.latency,
             contextLength: config.check.contextLength,
           },

@@ -32,7 +32,9 @@ function exportStage(
       const source = await from();
       const path = join(quantized, QUANTIZED_FILES.plan);
       const { plan } = parseQuantizationFile(await readFile(path, 'utf8'), path);
+      const chosen = await chooseTarget(target, options);
       const isForOnnx = loweringOf(plan.recipe).id === 'onnx';
+      const isTaken = isForOnnx && chosen.writer.takesQuantized === true;
       const calibration = join(config.output, 'calibrate', CALIBRATION_NAME);
       await exportInto(
         folder,
@@ -44,7 +46,7 @@ function exportStage(
             ? await openModel(join(quantized, QUANTIZED_FILES.model))
             : undefined,
           calibration: await readCalibration(calibration, source),
-          chosen: await chooseTarget(target, options),
+          chosen,
           shape,
           choice: { data: config.data, ...config.calibrate, ...heldOut(config) },
         },

@@ -23,7 +23,11 @@ const calibrateSchema = z.strictObject({
     .array(z.enum(TABLE_FORMATS))
     .default([])
     .describe("Tables to write too: TensorRT's cache (trt), onnxruntime's (ort)."),
-  seed: z.int().min(0).default(0).describe('Seed of everything random.'),
+  seed: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('Seed of everything random; samples come in their order when absent.'),
 });
 
 const quantizeSchema = z.strictObject({

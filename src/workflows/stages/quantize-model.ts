@@ -220,17 +220,16 @@ async function planWithin(
 }
 
 function verification(
-  audit: (FusionAudit & { readonly parts?: number }) | null,
+  fusion: FusionAudit | null,
 ): Pick<ManifestDraft, 'verified' | 'notVerified' | 'fusion'> {
   const { version } = requireOnnxruntime();
   const runner = `onnxruntime ${version}`;
-  if (audit === null) {
+  if (fusion === null) {
     return {
       verified: [{ runner, device: 'cpu', seen: 'loads, with graph optimisation off' }],
       notVerified: ['tensorrt: float16 scales are for TensorRT, which was not run. Use export.'],
     };
   }
-  const { parts: _, ...fusion } = audit;
   return {
     fusion,
     verified: [

@@ -8,7 +8,7 @@ import type { Lowering } from '../../targets/onnx/lowering.ts';
 import { takeBackUnfused } from '../../targets/onnx/take-back-unfused.ts';
 import { createWeightWorkerPool } from '../../workers/weight-worker-pool.ts';
 import type { Reporter } from '../progress.ts';
-import { auditFile, type FileAudit } from '../proof/audit-file.ts';
+import { auditFile } from '../proof/audit-file.ts';
 import { refusingUnloadable, requireLoadable } from '../proof/load-artifact.ts';
 
 /** What to write. */
@@ -53,9 +53,9 @@ export async function writeQuantized(
 }
 
 /** A model that is audited whole has been loaded; one in parts is loaded whole besides. */
-async function auditLoadable(path: string, plan: QuantizationPlan): Promise<FileAudit> {
-  const audit = await refusingUnloadable(path, path, () => auditFile(path, plan));
-  if (audit.parts > 1) await requireLoadable(path);
+async function auditLoadable(path: string, plan: QuantizationPlan): Promise<FusionAudit> {
+  const { parts, ...audit } = await refusingUnloadable(path, path, () => auditFile(path, plan));
+  if (parts > 1) await requireLoadable(path);
   return audit;
 }
 
