@@ -42,9 +42,7 @@ function exportStage(
           source,
           origin,
           plan,
-          quantized: isForOnnx
-            ? await openModel(join(quantized, QUANTIZED_FILES.model))
-            : undefined,
+          quantized: isTaken ? await openModel(join(quantized, QUANTIZED_FILES.model)) : undefined,
           calibration: await readCalibration(calibration, source),
           chosen,
           shape,
