@@ -28,12 +28,12 @@ const TOY: Target = {
     isShaped: false,
     expected: ['model.toy'],
     whyFloat: ({ scheme }) => (scheme === 'float' ? 'float in the plan' : undefined),
-    lower: ({ model, plan, kernel, options }) => ({
+    lower: ({ model, plan, kernel, moments, options }) => ({
       kind: 'toy',
       entry: 'model.toy',
       read: ['model.toy'],
       files: [
-        { name: 'model.toy', model: applyQuantization(model, plan, { kernel }) },
+        { name: 'model.toy', model: applyQuantization(model, plan, { kernel, moments }) },
         { name: 'notes/readme.txt', content: `${options['greeting']}\n` },
         {
           name: 'stream.bin',
