@@ -42,7 +42,17 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
     },
     prune: { values: ['structure', 'passes', 'ops', 'numerics', 'ir', 'errors'] },
     targets: {
-      values: ['quantize', 'recipe', 'structure', 'passes', 'ops', 'numerics', 'ir', 'errors'],
+      values: [
+        'quantize',
+        'recipe',
+        'structure',
+        'passes',
+        'ops',
+        'formats',
+        'numerics',
+        'ir',
+        'errors',
+      ],
       types: ['calibrate'],
     },
     check: {
@@ -217,6 +227,7 @@ describe('architecture', () => {
     const makers: Readonly<Record<string, readonly string[]>> = {
       'mkdtemp|mkdtempSync|tmpfile': ['storage/temporary-folder.ts'],
       'spawn|fork|execFile|exec': [
+        'runners/mnn/mnn-process.ts',
         'runners/process/child.ts',
         'runners/process/living-processes.ts',
         'runners/tensorrt/trtexec.ts',
