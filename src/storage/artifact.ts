@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { hashFile } from './hash-file.ts';
 import { locateModel } from './locate-model.ts';
+import { recognizeMnn } from './mnn-artifact.ts';
 import { openModel } from './model-file.ts';
 
 /** What a runtime must know to read an artifact: `onnx`. Any word: a new kind is a line in a list. */
@@ -47,7 +48,10 @@ const ONNX: ArtifactFormat = {
 };
 
 /** All kinds of artifacts, in the order in which they are tried. A new one is a line here. */
-const ARTIFACT_FORMATS: readonly ArtifactFormat[] = [ONNX];
+const ARTIFACT_FORMATS: readonly ArtifactFormat[] = [
+  ONNX,
+  { kind: 'mnn', recognize: recognizeMnn },
+];
 
 /**
  * Returns the artifact that `path` means: a file of a known kind, or a folder with one. A file of no known kind

@@ -277,11 +277,15 @@ describe('help', () => {
                                     one
 
       Options:
-        --target <target>           who will read it (choices: "tensorrt", "onnx")
+        --target <target>           who will read it (choices: "tensorrt", "onnx",
+                                    "mnn")
         --recipe <name|file>        what to quantize and how (default: "w8a8")
         --calibration <file>        calibration.json already made
         --shape <range...>          bounds of inputs, e.g. input_ids:1x1..1x128..1x512
                                     (default: by the names of axes, then the samples)
+        --floats <choice>           mnn: how float weights of a float16 model are
+                                    stored; MNN computes in float32 with both
+                                    (default: float16) (choices: "float16", "float32")
         --data <folder>             data set: folder with dataset.yaml, or a bare file
         --samples <count>           samples to use
         --sequence-length <tokens>  tokens per text sample
@@ -314,7 +318,8 @@ describe('help', () => {
       Options:
         --against <model>           the source (default: what the manifest names)
         --device <device>           where to run (choices: "auto", "cpu", "webgpu",
-                                    "cuda", "tensorrt", default: "auto")
+                                    "cuda", "tensorrt", "cpu-low-memory", default:
+                                    "auto")
         --gate <name=limit...>      limits, e.g. maxTop1Drop=0.5pt minSpeedup=1.5
         --no-latency                leave the timing out
         --context-length <tokens>   tokens to time a decoder with (default: 128)

@@ -23,7 +23,7 @@ export async function writeLowered(
   folder: string,
   options: Partial<LowerOptions> = {},
 ): Promise<string> {
-  const lowered = lowerToMnn(model, { floats: 'float32', version: 'test', ...options });
+  const lowered = lowerToMnn(model, { floats: 'float32', ...options });
   const path = join(folder, 'model.mnn');
   await writeFile(`${path}.weight`, weightBytes(lowered.model));
   await writeFile(path, graphBytes(lowered.model));

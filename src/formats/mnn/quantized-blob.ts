@@ -13,7 +13,7 @@ export type CodeBits = 4 | 8;
  * Returns the header of a blob of `rows` x `columns` codes: number of dims, the dims as uint16 (or as uint32, see
  * {@link needsWideShape}), the number of code values (256 as 0) and the values as int8.
  */
-export function blobHeader(rows: number, columns: number, bits: CodeBits): Uint8Array {
+function blobHeader(rows: number, columns: number, bits: CodeBits): Uint8Array {
   const wide = needsWideShape(rows, columns);
   const width = wide ? 4 : 2;
   const levels = 2 ** bits;
@@ -37,7 +37,7 @@ export function needsWideShape(rows: number, columns: number): boolean {
 }
 
 /** Returns sources one behind the other as one. */
-export function concatSources(parts: readonly TensorSource[], key?: string): TensorSource {
+function concatSources(parts: readonly TensorSource[], key?: string): TensorSource {
   const byteLength = parts.reduce((sum, part) => sum + part.byteLength, 0);
   return {
     byteLength,
@@ -75,7 +75,7 @@ export function quantizedBlob(
 }
 
 /** What a blob says: how many codes, their values, and where the packed indices begin. */
-export interface BlobLayout {
+interface BlobLayout {
   readonly count: number;
   readonly values: Int8Array;
   readonly bits: number;
@@ -86,7 +86,7 @@ export interface BlobLayout {
  * Returns the layout of the blob that begins with `bytes` (at least its header) and is `byteLength` long. Throws
  * {@link FormatError} beginning with `where` when it is not one or its indices do not fill it exactly.
  */
-export function readBlobLayout(
+function readBlobLayout(
   bytes: Uint8Array,
   byteLength: number,
   isWide: boolean,

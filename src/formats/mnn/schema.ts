@@ -8,6 +8,7 @@ import type { TensorSource } from '../../ir/tensor.ts';
 /** Slot and type of every field, by table. */
 export const TABLES = {
   Net: {
+    bizCode: [0, 'string'],
     extraTensorDescribe: [1, '[TensorDescribe]'],
     extraInfo: [2, 'ExtraInfo'],
     oplists: [3, '[Op]'],

@@ -25,7 +25,7 @@ const MEMORY = { normal: 0, low: 2 } as const;
 
 /**
  * Opens a `.mnn` file in the real runtime, on the CPU of this machine, in a process of its own. Values are float32 and
- * int32; the types and dims of outputs are known after a run alone. Throws {@link UnavailableError} when no Python here has MNN, {@link RunnerError} with what the runtime said
+ * int32; the types and dims of outputs are those that autoglm noted in the file. Throws {@link UnavailableError} when no Python here has MNN, {@link RunnerError} with what the runtime said
  * when it does not load the file.
  */
 export async function openMnn(path: string, options: MnnOptions = {}): Promise<Session> {
@@ -50,11 +50,17 @@ export async function openMnn(path: string, options: MnnOptions = {}): Promise<S
       outputs: api === 'module' ? [] : api.sessionOutputs,
       hints,
     });
-    const inputs = header['inputs'] as readonly SessionValue[];
+    const declared = header['inputs'] as readonly SessionValue[];
+    const note = parseNote(String(header['note']));
+    const byName = (values: readonly SessionValue[], name: string): SessionValue | undefined =>
+      values.find((value) => value.name === name);
+    const inputs = declared.map((value) => byName(note.inputs, value.name) ?? value);
     const outputs = header['outputs'] as readonly string[];
     return {
       inputs,
-      outputs: outputs.map((name) => ({ name, dataType: 'float32', dims: [] })),
+      outputs: outputs.map(
+        (name) => byName(note.outputs, name) ?? { name, dataType: 'float32', dims: [] },
+      ),
       run: async (feeds, fetches) =>
         pick(await child.ask(...request('run', feeds, inputs)), fetches),
       time: async (feeds, count) => {
@@ -69,6 +75,16 @@ export async function openMnn(path: string, options: MnnOptions = {}): Promise<S
     await child.stop();
     throw error instanceof RunnerError ? new RunnerError(`${path}: ${error.message}`) : error;
   }
+}
+
+/** What autoglm writes into its files about inputs and outputs; nothing where somebody else wrote the file. */
+function parseNote(text: string): {
+  readonly inputs: readonly SessionValue[];
+  readonly outputs: readonly SessionValue[];
+} {
+  const nothing = { inputs: [], outputs: [] };
+  if (!text.startsWith('{"inputs":')) return nothing;
+  return JSON.parse(text) as typeof nothing;
 }
 
 type Request = readonly [order: Readonly<Record<string, unknown>>, payload: readonly Uint8Array[]];

@@ -44,6 +44,7 @@ class ByModule:
             order['path'], [], [], runtime_manager=self.runtime, shape_mutable=True)
         info = self.module.get_info()
         self.inputs, self.outputs = info['inputNames'], info['outputNames']
+        self.note = info.get('bizCode', '')
         self.declared = [(list(value.shape), 'int32' if value.dtype == expr.dtype.int else 'float32')
                          for value in info['inputs']]
 
@@ -67,6 +68,7 @@ class BySession:
         inputs = self.net.getSessionInputAll(self.session)
         self.inputs = list(inputs)
         self.outputs = order['outputs']
+        self.note = ''
         self.declared = [
             (list(inputs[name].getShape()),
              'int32' if inputs[name].getDataType() == MNN.Halide_Type_Int else 'float32')
@@ -117,7 +119,7 @@ while True:
             model = BySession(order) if order['api'] == 'session' else ByModule(order)
             answer({'inputs': [{'name': name, 'dims': dims, 'dataType': kind}
                                for name, (dims, kind) in zip(model.inputs, model.declared)],
-                    'outputs': model.outputs, 'version': MNN.version()})
+                    'outputs': model.outputs, 'note': model.note})
         elif order['command'] == 'run':
             results = [numpy.ascontiguousarray(result) for result in model.run(feeds)]
             results = [result if result.dtype == numpy.int32 else result.astype(numpy.float32)

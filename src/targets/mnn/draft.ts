@@ -13,6 +13,9 @@ export interface OutsideWeights {
   place(external: readonly number[]): Main;
 }
 
+/** The version of the schema, which the runtime's own tools print. */
+const MNN_VERSION = '3.6.1';
+
 /** An op that names its tensors. */
 export interface DraftOp {
   readonly type: OpTypeName;
@@ -24,12 +27,13 @@ export interface DraftOp {
 
 /**
  * Returns the ops as a graph, without those whose outputs nobody reads: tensors get their numbers, weights their
- * places. Equal weights (by the keys of their sources) are stored once. `outputs` are names of tensors.
+ * places. Equal weights (by the keys of their sources) are stored once. `outputs` are names of tensors, `description` is free text
+ * that the runtime hands to who asks.
  */
 export function finishDraft(
   drafts: readonly DraftOp[],
   outputs: readonly string[],
-  version: string,
+  description: string,
 ): MnnModel {
   const live = liveOps(drafts, outputs);
   const ids = new Map<string, number>();
@@ -52,7 +56,8 @@ export function finishDraft(
     };
   });
   const net: Table<'Net'> = {
-    extraInfo: { version },
+    bizCode: description,
+    extraInfo: { version: MNN_VERSION },
     oplists: ops,
     outputName: [...outputs],
     sourceType: NET_SOURCE.onnx,

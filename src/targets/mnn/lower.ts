@@ -5,7 +5,7 @@ import { subgraphs } from '../../ir/attributes.ts';
 import { constantsOf } from '../../ir/constants.ts';
 import { isFloatDataType } from '../../ir/data-type.ts';
 import { nameMaker } from '../../ir/edit.ts';
-import { type Graph, type Model, type Node, opsetVersion } from '../../ir/model.ts';
+import { type Graph, type Model, type Node, opsetVersion, type ValueInfo } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import { tensorOfElements } from '../../ops/tensor-elements.ts';
 import { type GraphView, viewGraph } from '../../passes/graph-view.ts';
@@ -39,8 +39,6 @@ export interface LowerOptions {
   readonly floats: FloatStorage;
   /** The weights of layers that are integers; all are floats when absent. */
   readonly integers?: IntegerWeights;
-  /** Written into the file for people. */
-  readonly version: string;
 }
 
 /** A graph for MNN and what is to be said about it. */
@@ -69,7 +67,7 @@ export function lowerToMnn(source: Model, options: LowerOptions): LoweredMnn {
   }
   const outputs = graph.outputs.map(({ name }) => name);
   for (const name of outputs) settleOutput(lowering, name, drafts);
-  return { model: finishDraft(drafts, outputs, options.version), findings };
+  return { model: finishDraft(drafts, outputs, describeInterface(graph)), findings };
 }
 
 function lowerNode(lowering: Lowering, node: Node): void {
@@ -186,6 +184,21 @@ function constantsByName(graph: Graph, view: GraphView): ReadonlyMap<string, Ten
     if (widens || opType === 'Identity') constants.set(output, tensor);
   }
   return constants;
+}
+
+/**
+ * Returns names, types and dims of inputs and outputs as JSON. The runtime tells neither types nor ranks of outputs, nor
+ * the names of axes.
+ */
+function describeInterface({ inputs, outputs, initializers }: Graph): string {
+  const describe = ({ name, type }: ValueInfo) => {
+    const tensor = type?.kind === 'tensor' ? type : undefined;
+    const dims = (tensor?.shape ?? []).map((dim) => dim ?? '?');
+    const kind = kindOf(tensor?.dataType, `value ${name}`);
+    return { name, dataType: kind === 'float' ? 'float32' : 'int32', dims };
+  };
+  const given = inputs.filter(({ name }) => !initializers.has(name));
+  return JSON.stringify({ inputs: given.map(describe), outputs: outputs.map(describe) });
 }
 
 /** Adds the inputs and returns where the symbols of their axes are found first. */

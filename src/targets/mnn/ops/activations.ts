@@ -29,7 +29,7 @@ export function geluTanh(lowering: Lowering, x: string, output: string): string 
 }
 
 /** Adds `x * sigmoid(alpha x)`. */
-export function sigmoidProduct(lowering: Lowering, x: string, alpha: number, output: string): void {
+function sigmoidProduct(lowering: Lowering, x: string, alpha: number, output: string): void {
   if (alpha === 1) {
     unary(lowering, 'silu', x, output);
     return;

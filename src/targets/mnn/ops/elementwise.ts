@@ -44,7 +44,7 @@ export function binary(
 }
 
 /** Adds a conversion between floats and integers, towards zero. */
-export function cast(
+function cast(
   lowering: Lowering,
   input: string,
   to: Kind,
