@@ -65,9 +65,7 @@ describe.skipIf(python === undefined)('MNN computes with our integers', () => {
     const found = await runMnn(path, feeds, { python });
     const low = await runMnn(path, feeds, { python, memory: 'low' });
     expected.forEach((outputs, run) => {
-      expect(worstDifference(outputs, found[run]!)).toBeLessThan(
-        name.startsWith('vit') ? 2e-5 : 1e-5,
-      );
+      expect(worstDifference(outputs, found[run]!)).toBeLessThan(1e-5);
       const rounded = worstDifference(outputs, low[run]!);
       // Activations are INT8 now: really rounded, and not wrong.
       expect(rounded).toBeGreaterThan(1e-4);

@@ -663,6 +663,24 @@ const CASES: readonly Case[] = [
   },
 ];
 
+const GELU: readonly Case[] = [
+  { step: 'Div', root: Math.SQRT2 },
+  { step: 'Div', root: 1.4140625 },
+  { step: 'Mul', root: 0.70703125 },
+].map(({ step, root }) => ({
+  title: `a GELU in single steps by ${step} with ${root}, rounded as the export has it`,
+  nodes: [
+    node(step, ['x', 'root'], 'r'),
+    node('Erf', ['r'], 'e'),
+    node('Add', ['e', 'one'], 'a'),
+    node('Mul', ['x', 'a'], 'm'),
+    node('Mul', ['m', 'half'], 'y'),
+  ],
+  inputs: { x: wide },
+  constants: [floats('root', [], [root]), floats('one', [], [1]), floats('half', [], [0.5])],
+  tolerance: FLOAT,
+}));
+
 const ATTENTION: readonly Case[] = [
   ...[
     { heads: 4, kvHeads: 4, literals: { is_causal: 1n } },
@@ -832,7 +850,7 @@ describe.skipIf(python === undefined)('MNN', () => {
     expect(python).toBeDefined();
   });
 
-  it.each([...CASES, ...ATTENTION])('computes $title', async (test) => {
+  it.each([...CASES, ...GELU, ...ATTENTION])('computes $title', async (test) => {
     const names = Object.keys(test.inputs);
     const inputs = names.map((name) => {
       const { declared, dataType = 'float32' } = test.inputs[name]!;

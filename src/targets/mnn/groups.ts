@@ -2,7 +2,7 @@
 import { intsAttribute } from '../../ir/attributes.ts';
 import type { Model, Node } from '../../ir/model.ts';
 import { type Facts, numbersOf } from '../../ops/op-spec.ts';
-import { viewGraph } from '../../passes/graph-view.ts';
+import { type GraphView, viewGraph } from '../../passes/graph-view.ts';
 import type { Activation } from '../../structure/find-activations.ts';
 import type { Norm } from '../../structure/find-norms.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
@@ -12,7 +12,13 @@ import { recognize } from '../../structure/recognize.ts';
 export type Group =
   | { readonly kind: 'linear'; readonly layer: LinearLayer }
   | { readonly kind: 'norm'; readonly norm: Norm }
-  | { readonly kind: 'activation'; readonly activation: Activation };
+  | { readonly kind: 'silu'; readonly activation: Activation }
+  | {
+      readonly kind: 'gelu';
+      readonly activation: Activation;
+      /** It computes `0.5 x (1 + erf(factor x / sqrt(2)))`: float16 exports round the root of 2. */
+      readonly factor: number;
+    };
 
 /** Nodes between a constant and its reader that change nothing but the layout or the type. */
 const PLAIN_PATH: ReadonlySet<string> = new Set(['Identity', 'Cast', 'Transpose']);
@@ -27,9 +33,11 @@ export function findGroups(model: Model): ReadonlyMap<string, Group> {
   const facts = (value: string): Facts => view.facts(value);
   const groups = new Map<string, Group>();
   for (const activation of activations) {
-    if (activation.form === 'decomposed' && activation.kind !== 'quick-gelu') {
-      groups.set(activation.output, { kind: 'activation', activation });
-    }
+    if (activation.form !== 'decomposed') continue;
+    if (activation.kind === 'silu') groups.set(activation.output, { kind: 'silu', activation });
+    if (activation.kind !== 'gelu') continue;
+    const factor = geluFactor(view, activation);
+    if (factor !== undefined) groups.set(activation.output, { kind: 'gelu', activation, factor });
   }
   for (const norm of norms) {
     if (isPlainNorm(norm, facts)) groups.set(norm.output, { kind: 'norm', norm });
@@ -38,6 +46,18 @@ export function findGroups(model: Model): ReadonlyMap<string, Group> {
     if (isPlainLinear(layer)) groups.set(layer.output, { kind: 'linear', layer });
   }
   return groups;
+}
+
+/** Returns what x is multiplied with before Erf, times the root of 2. */
+function geluFactor(view: GraphView, { nodes, input }: Activation): number | undefined {
+  const erf = nodes.find(({ opType }) => opType === 'Erf');
+  const scaled = view.source(erf?.inputs[0] ?? '');
+  const [a = '', b = ''] = scaled?.inputs ?? [];
+  const [isFirst, number] =
+    view.origin(a) === input ? [true, view.scalar(b)] : [false, view.scalar(a)];
+  if (number === undefined || number === 0) return undefined;
+  if (scaled?.opType === 'Mul') return number * Math.SQRT2;
+  return scaled?.opType === 'Div' && isFirst ? Math.SQRT2 / number : undefined;
 }
 
 function isPlainLinear({ node, weight }: LinearLayer): boolean {

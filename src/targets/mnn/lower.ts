@@ -22,7 +22,7 @@ import {
   refuseNode,
   shapeOf,
 } from './lowering.ts';
-import { geluTanh } from './ops/activations.ts';
+import { gelu } from './ops/activations.ts';
 import { unary } from './ops/elementwise.ts';
 import { findRow } from './ops/index.ts';
 import { addLinear, floatWeight, type IntegerWeight } from './ops/linear.ts';
@@ -93,11 +93,10 @@ function lowerGroup(lowering: Lowering, group: Group, options: LowerOptions): vo
     const spec = { kind, axes: 1, epsilon, gamma: weight?.tensor, beta: bias?.tensor };
     addNorm(lowering, lowering.read(input), spec, output);
   } else {
-    const { kind, input, output } = group.activation;
+    const { input, output } = group.activation;
     const read = lowering.read(input);
-    if (kind === 'silu') unary(lowering, 'silu', read, output);
-    else if (kind === 'gelu') unary(lowering, 'geluStandard', read, output);
-    else geluTanh(lowering, read, output);
+    if (group.kind === 'silu') unary(lowering, 'silu', read, output);
+    else gelu(lowering, read, group.factor, output);
   }
 }
 

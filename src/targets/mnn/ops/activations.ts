@@ -17,7 +17,7 @@ const relu: LowerNode = (lowering, node) => {
 };
 
 /** Adds `0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`: MNN's own form ends its tanh at +-5. */
-export function geluTanh(lowering: Lowering, x: string, output: string): string {
+function geluTanh(lowering: Lowering, x: string, output: string): string {
   const constant = (value: number): string => lowering.floatsOf([value], []);
   const cube = binary(lowering, 'mul', [unary(lowering, 'square', x), x]);
   const term = binary(lowering, 'mul', [cube, constant(0.044715)]);
@@ -38,7 +38,21 @@ function sigmoidProduct(lowering: Lowering, x: string, alpha: number, output: st
   binary(lowering, 'mul', [x, unary(lowering, 'sigmoid', scaled)], output);
 }
 
-const gelu: LowerNode = (lowering, node) => {
+/** A factor that differs from 1 by no more is the rounding of float32. */
+const EXACT = 1.5e-7;
+
+/** Adds `0.5 x (1 + erf(factor x / sqrt(2)))`: the gelu of `factor x`, divided by the factor. */
+export function gelu(lowering: Lowering, x: string, factor: number, output: string): void {
+  if (Math.abs(factor - 1) <= EXACT) {
+    unary(lowering, 'geluStandard', x, output);
+    return;
+  }
+  const scaled = binary(lowering, 'mul', [x, lowering.floatsOf([factor], [])]);
+  const made = unary(lowering, 'geluStandard', scaled);
+  binary(lowering, 'mul', [made, lowering.floatsOf([1 / factor], [])], output);
+}
+
+const geluNode: LowerNode = (lowering, node) => {
   const [input = '', bias = ''] = node.inputs;
   const read = lowering.read(input);
   const x = bias === '' ? read : binary(lowering, 'add', [read, lowering.read(bias)]);
@@ -73,15 +87,15 @@ const softmax: LowerNode = (lowering, node) => {
 
 /** Activation rows by op type. */
 export const ACTIVATIONS: Readonly<Record<string, LowerNode>> = {
-  Gelu: gelu,
+  Gelu: geluNode,
   LeakyRelu: relu,
   LogSoftmax: softmax,
   Relu: relu,
   Softmax: softmax,
   Softplus: softplus,
   Swish: swish,
-  'com.microsoft.BiasGelu': gelu,
-  'com.microsoft.FastGelu': gelu,
-  'com.microsoft.Gelu': gelu,
+  'com.microsoft.BiasGelu': geluNode,
+  'com.microsoft.FastGelu': geluNode,
+  'com.microsoft.Gelu': geluNode,
   'com.microsoft.QuickGelu': swish,
 };
