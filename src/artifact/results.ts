@@ -143,4 +143,6 @@ export interface Diagnosis {
   readonly schema: 'autoglm.doctor/1';
   readonly autoglm: string;
   readonly machine: MachineReport;
+  /** The version of MNN and the Python that has it, or why there is none and what to type. */
+  readonly mnn: { readonly version: string; readonly python: string } | { readonly reason: string };
 }

@@ -2,7 +2,7 @@ import type { Diagnosis } from '../artifact/results.ts';
 import { formatBytes } from './format.ts';
 
 /** Returns what this machine can run as text, one line each, with the reason where it cannot. */
-export function renderDevices({ autoglm, machine }: Diagnosis): string {
+export function renderDevices({ autoglm, machine, mnn }: Diagnosis): string {
   const { cpu, onnxruntime, nvidiaGpus, trtexec } = machine;
   const sets = cpu.instructionSets?.join(', ') ?? 'unknown';
   return [
@@ -13,6 +13,7 @@ export function renderDevices({ autoglm, machine }: Diagnosis): string {
     `memory       ${formatBytes(machine.memoryBytes)}`,
     ...describeOnnxruntime(onnxruntime),
     `NVIDIA GPUs  ${nvidiaGpus.length === 0 ? 'none found' : nvidiaGpus.join('; ')}`,
+    `MNN          ${'reason' in mnn ? mnn.reason : `${mnn.version} (${mnn.python})`}`,
     `trtexec      ${trtexec === undefined ? 'not found' : `${trtexec.path} (${trtexec.version ?? 'version unknown'})`}`,
   ].join('\n');
 }

@@ -48,7 +48,7 @@ describe('exit code 2: usage', () => {
     [['inspect', 'a', 'b'], "too many arguments for 'inspect'. Expected 1 argument but got 2."],
     [
       ['check', '--device', 'gpu'],
-      "option '--device <device>' argument 'gpu' is invalid. Allowed choices are auto, cpu, webgpu, cuda, tensorrt.",
+      "option '--device <device>' argument 'gpu' is invalid. Allowed choices are auto, cpu, webgpu, cuda, tensorrt, cpu-low-memory.",
     ],
     [
       ['calibrate', '--samples', '0'],

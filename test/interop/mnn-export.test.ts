@@ -89,6 +89,15 @@ describe.skipIf(python === undefined)('export --target mnn', () => {
     expect(manifest.notVerified[0]).toMatch(/pip install MNN==3\.6\.1 numpy.*written, not run/);
   });
 
+  it('is told of by doctor, with the Python that has it or what to type', async () => {
+    const found = JSON.parse((await autoglm('doctor')).text);
+    expect(found.mnn).toEqual({ version: '3.6.1', python });
+    process.env['AUTOGLM_MNN_PYTHON'] = process.execPath;
+    const missing = JSON.parse((await autoglm('doctor')).text);
+    process.env['AUTOGLM_MNN_PYTHON'] = python;
+    expect(missing.mnn.reason).toMatch(/has no MNN .*pip install MNN==3\.6\.1 numpy/);
+  });
+
   it('refuses an artifact whose weights are damaged or gone', async () => {
     writeFileSync(join(output, 'model.mnn.weight'), new Uint8Array(10));
     const { code, text } = await autoglm('check', output, '--against', model, '--data', data);

@@ -24,7 +24,7 @@ export async function findMnn(python?: string): Promise<MnnPython | string> {
   const version = /^MNN=([\w.]+)$/.exec(lastLine)?.[1];
   if (version !== undefined) return { python: command, version };
   return (
-    `MNN: ${command} does not have it (${lastLine}). Type "python3 -m venv mnn && mnn/bin/pip install MNN==${MNN_VERSION} numpy", ` +
+    `${command} has no MNN (${lastLine}). Type "python3 -m venv mnn && mnn/bin/pip install MNN==${MNN_VERSION} numpy", ` +
     'and set AUTOGLM_MNN_PYTHON to mnn/bin/python.'
   );
 }
