@@ -2,8 +2,10 @@ import type { TensorSource } from '../../ir/tensor.ts';
 import { encodeNet, padded } from './encode-net.ts';
 import type { Table } from './schema.ts';
 
-/** Bytes of a weight that are in memory at once. */
-const BLOCK_BYTES = 8 * 1024 * 1024;
+/** Bytes of a weight that are pulled at once: a weight that is turned is read once for each block of it. */
+const BLOCK_BYTES = 32 * 1024 * 1024;
+/** Bytes of a piece that is given out. */
+const PIECE_BYTES = 4 * 1024 * 1024;
 
 /** A graph and the weights that lie in the file beside it, in the order of their bytes. */
 export interface MnnModel {
@@ -18,7 +20,7 @@ export function weightFileOf(mnnFile: string): string {
 }
 
 /**
- * Yields the bytes of the graph file. Weights inside it are pulled 8 MiB at a time. Throws what their sources throw, and
+ * Yields the bytes of the graph file. Weights inside it are pulled 32 MiB at a time. Throws what their sources throw, and
  * UnsupportedError past 2 GB.
  */
 export async function* graphBytes({ net }: MnnModel): AsyncGenerator<Uint8Array> {
@@ -32,7 +34,7 @@ export async function* graphBytes({ net }: MnnModel): AsyncGenerator<Uint8Array>
   }
 }
 
-/** Yields the bytes of the file of weights, pulled 8 MiB at a time. */
+/** Yields the bytes of the file of weights, pulled 32 MiB at a time. */
 export async function* weightBytes({ weights }: MnnModel): AsyncGenerator<Uint8Array> {
   for (const source of weights) yield* sourceBytes(source);
 }
@@ -41,6 +43,8 @@ async function* sourceBytes(source: TensorSource): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < source.byteLength; at += BLOCK_BYTES) {
     const block = new Uint8Array(Math.min(BLOCK_BYTES, source.byteLength - at));
     await source.read(block, at);
-    yield block;
+    for (let piece = 0; piece < block.length; piece += PIECE_BYTES) {
+      yield block.subarray(piece, piece + PIECE_BYTES);
+    }
   }
 }

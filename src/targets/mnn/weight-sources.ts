@@ -13,8 +13,8 @@ import { float16ToFloat32, float32ToFloat16 } from '../../numerics/float16.ts';
 
 /** Elements converted at a time. */
 const CHUNK_ELEMENTS = 256 * 1024;
-/** Bytes of a weight that are in memory at once while it is turned. */
-const TURN_BYTES = 32 * 1024 * 1024;
+/** Bytes of rows that are turned at once: as many as a cache holds. */
+const TURN_BYTES = 1024 * 1024;
 
 /** Returns the elements of a float constant as float32; those of 64 bits are rounded. */
 export function float32Source(tensor: Tensor): TensorSource {
@@ -144,52 +144,48 @@ function readIntegers({ dataType, name }: Tensor, bytes: Uint8Array): readonly n
 }
 
 /**
- * Returns the transpose of a matrix [rows, columns] whose elements are `width` bytes wide. Each block of the
- * result reads its columns alone, row by row.
+ * Returns the transpose of a matrix [rows, columns] whose elements are 2 or 4 bytes wide. Each block of the result that
+ * is asked for reads the whole matrix once, or its columns alone where they are few.
  */
 export function turnedSource(
   source: TensorSource,
   rows: number,
   columns: number,
-  width: number,
+  width: 2 | 4,
 ): TensorSource {
   return derivedSource({
     rowCount: columns,
     rowByteLength: rows * width,
     ...(source.key !== undefined && { key: `${source.key}|turned` }),
     async fill(into, firstColumn, count) {
-      const rowsAtOnce = Math.max(1, Math.min(rows, Math.floor(TURN_BYTES / (columns * width))));
-      const isNarrow = count * 4 < columns;
-      const block = new Uint8Array((isNarrow ? count : rowsAtOnce * columns) * width);
-      for (let row = 0; row < rows; row += isNarrow ? 1 : rowsAtOnce) {
-        const taken = isNarrow ? 1 : Math.min(rowsAtOnce, rows - row);
-        const stride = (isNarrow ? count : columns) * width;
-        const part = block.subarray(0, taken * stride);
-        await source.read(part, (row * columns + (isNarrow ? firstColumn : 0)) * width);
-        const skip = isNarrow ? 0 : firstColumn * width;
-        scatterColumns({ part, stride, skip, taken, width, count }, into, row, rows);
+      const isNarrow = count * NARROW < columns;
+      const stride = isNarrow ? count : columns;
+      const rowsAtOnce = isNarrow ? 1 : Math.max(1, Math.floor(TURN_BYTES / (columns * width)));
+      // A buffer of its own: `into` may begin at an odd place.
+      const turned = arrayOf(width, count * rows);
+      const block = arrayOf(width, Math.min(rowsAtOnce, rows) * stride);
+      for (let row = 0; row < rows; row += rowsAtOnce) {
+        const taken = Math.min(rowsAtOnce, rows - row);
+        const bytes = new Uint8Array(block.buffer, 0, taken * stride * width);
+        await source.read(bytes, (row * columns + (isNarrow ? firstColumn : 0)) * width);
+        const skip = isNarrow ? 0 : firstColumn;
+        for (let column = 0; column < count; column++) {
+          const to = column * rows + row;
+          let from = skip + column;
+          for (let index = 0; index < taken; index++, from += stride) {
+            turned[to + index] = block[from]!;
+          }
+        }
       }
+      into.set(new Uint8Array(turned.buffer));
     },
   });
 }
 
-interface RowBlock {
-  readonly part: Uint8Array;
-  readonly stride: number;
-  readonly skip: number;
-  readonly taken: number;
-  readonly width: number;
-  readonly count: number;
-}
+/** Fewer columns than one in so many are read row by row. */
+const NARROW = 64;
 
-/** Puts element `column` of each row of the block at row `column` of the transpose. */
-function scatterColumns(block: RowBlock, into: Uint8Array, row: number, rows: number): void {
-  const { part, stride, skip, taken, width, count } = block;
-  for (let column = 0; column < count; column++) {
-    for (let index = 0; index < taken; index++) {
-      const from = index * stride + skip + column * width;
-      const to = (column * rows + row + index) * width;
-      for (let byte = 0; byte < width; byte++) into[to + byte] = part[from + byte]!;
-    }
-  }
+/** Bit patterns are moved as integers: floats could be changed on the way. */
+function arrayOf(width: 2 | 4, length: number): Uint16Array | Uint32Array {
+  return width === 2 ? new Uint16Array(length) : new Uint32Array(length);
 }
