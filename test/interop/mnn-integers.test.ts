@@ -5,7 +5,7 @@ import { readMnn } from '../../src/formats/mnn/read.ts';
 import { readWeights } from '../../src/formats/mnn/weight-layout.ts';
 import { editGraph, withGraph } from '../../src/ir/edit.ts';
 import type { Model } from '../../src/ir/model.ts';
-import { inlineTensor, readTensorBytes } from '../../src/ir/tensor.ts';
+import { inlineTensor, readTensorBytes, type TensorSource } from '../../src/ir/tensor.ts';
 import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
 import { runPasses } from '../../src/passes/pass.ts';
 import { widenTensor } from '../../src/passes/widen-tensor.ts';
@@ -42,7 +42,7 @@ describe.skipIf(python === undefined)('MNN computes with our integers', () => {
         `description: x`,
         `weights: { ${text} }`,
         'activations: { bits: float, dtype: float32 }',
-        'embedding: float',
+        'embedding: int8',
         'head: weight-only',
         'rules: []',
       ].join('\n'),
@@ -57,6 +57,7 @@ describe.skipIf(python === undefined)('MNN computes with our integers', () => {
     const path = join(folder, lowered.entry);
     const twin = await withWeightsOf(path, source);
     expect(twin.count).toBe(plan.layers.filter(({ scheme }) => scheme !== 'float').length);
+    expect(twin.tables).toBe(plan.embeddings.length);
     // Rounding to nearest is off by half a step, 1/254 of the largest weight; the largest of 4 bits by a whole one.
     expect(twin.worst).toBeLessThan(form.startsWith('INT8') ? 0.00394 + 1e-6 : 0.1251);
     expect(twin.worst).toBeGreaterThan(form.startsWith('INT8') ? 0.002 : 0.03);
@@ -78,7 +79,7 @@ describe.skipIf(python === undefined)('MNN computes with our integers', () => {
 async function withWeightsOf(
   path: string,
   source: Model,
-): Promise<{ model: Model; count: number; worst: number }> {
+): Promise<{ model: Model; count: number; tables: number; worst: number }> {
   const { ops, weights } = readMnn(fileSource(path), fileSource(`${path}.weight`));
   const model = runPasses(source, [convertToFloat32]);
   const layers = new Map(findLinears(model).map((layer) => [layer.output, layer]));
@@ -126,8 +127,33 @@ async function withWeightsOf(
     );
     replace.set(layer.node, [{ ...layer.node, inputs: layer.node.inputs.with(1, name) }]);
   }
+  const layersRead = added.length;
+  const byName = new Map(ops.map((op, index) => [op.name ?? '', weights.get(index)]));
+  for (const node of model.graph.nodes.filter(({ opType }) => opType === 'Gather')) {
+    const [output = ''] = node.outputs;
+    const [table, scales] = [byName.get(`${output}_table`), byName.get(`${output}_scales`)];
+    if (table?.kind !== 'constant' || scales?.kind !== 'constant') continue;
+    const integers = new Int8Array((await bytesOf(table.bytes)).buffer);
+    const factors = new Float32Array((await bytesOf(scales.bytes)).buffer);
+    const size = integers.length / factors.length;
+    const rows = Float32Array.from(integers, (q, at) => q * factors[Math.floor(at / size)]!);
+    const name = `${output}_decoded`;
+    added.push(inlineTensor(name, 'float32', table.dims, new Uint8Array(rows.buffer)));
+    replace.set(node, [{ ...node, inputs: node.inputs.with(0, name) }]);
+  }
   const graph = editGraph(model.graph, { replace, addInitializers: added });
-  return { model: withGraph(model, graph), count: added.length, worst };
+  return {
+    model: withGraph(model, graph),
+    count: layersRead,
+    tables: added.length - layersRead,
+    worst,
+  };
+}
+
+async function bytesOf(source: TensorSource): Promise<Uint8Array> {
+  const bytes = new Uint8Array(source.byteLength);
+  await source.read(bytes, 0);
+  return bytes;
 }
 
 function feedsOf(model: Model): readonly Feeds[] {

@@ -13,7 +13,9 @@ import {
   transposedSource,
 } from '../../quantize/weights/quantized-weight.ts';
 import { type Int4Settings, int4Settings } from '../../recipe/recipe.ts';
+import type { Embedding } from '../../structure/find-embeddings.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
+import type { IntegerTable } from './lowering.ts';
 import type { IntegerWeight } from './ops/linear.ts';
 
 /** What makes the integers of layers. */
@@ -45,12 +47,7 @@ export function integerWeights(
     const key = weightKey(layer);
     int4Inputs.set(key, [...(int4Inputs.get(key) ?? []), layer.input]);
   }
-  for (const name of missing) {
-    throw new UnsupportedError(
-      `mnn: the plan names a layer that is not in this model (got "${name}"). ` +
-        'Plan and model belong together: plan again from this model.',
-    );
-  }
+  for (const name of missing) missingPart('layer', name);
   const quantizeBlocks = createBlockQuantizer(kernel);
   const settings = int4Settings(plan.recipe);
   const int4 = int4Weights(settings, moments);
@@ -72,6 +69,40 @@ export function integerWeights(
       isAsymmetric: false,
     };
   };
+}
+
+/**
+ * Returns the token tables that the plan has as integers, by the value that their Gather makes. Throws
+ * {@link UnsupportedError} when the plan names one that the model does not have.
+ */
+export function integerTables(
+  plan: QuantizationPlan,
+  tables: readonly Embedding[],
+  kernel: WeightKernel = createWeightKernel(),
+): ReadonlyMap<string, IntegerTable> {
+  const quantizeBlocks = createBlockQuantizer(kernel);
+  const found = new Map<string, IntegerTable>();
+  for (const { name, node, scheme, table: planned } of plan.embeddings) {
+    if (scheme === 'float') continue;
+    const embedding =
+      tables.find((one) => one.name === name && one.node.name === node) ??
+      missingPart('token table', name);
+    const { table, tokenAxis } = embedding;
+    const [tokens = 0, width = 0] = [table.dims[tokenAxis], table.dims[1 - tokenAxis]];
+    const { blockSize = width } = planned;
+    const { values, scales } = quantizeBlocks(table, tokenAxis, blockSize);
+    const [output = ''] = embedding.node.outputs;
+    const integers = { tokens, width, values: offsetBinary(values), scales };
+    found.set(output, { ...integers, blocks: width / blockSize });
+  }
+  return found;
+}
+
+function missingPart(what: string, name: string): never {
+  throw new UnsupportedError(
+    `mnn: the plan names a ${what} that is not in this model (got "${name}"). ` +
+      'Plan and model belong together: plan again from this model.',
+  );
 }
 
 /** Returns why MNN leaves a planned layer float, undefined when it does not. */

@@ -17,6 +17,7 @@ import {
   constantOp,
   emit,
   type FloatStorage,
+  type IntegerTable,
   kindOf,
   type Lowering,
   refuseNode,
@@ -39,6 +40,8 @@ export interface LowerOptions {
   readonly floats: FloatStorage;
   /** The weights of layers that are integers; all are floats when absent. */
   readonly integers?: IntegerWeights;
+  /** The token tables that are integers, by the value that their Gather makes. */
+  readonly tables?: ReadonlyMap<string, IntegerTable>;
 }
 
 /** A graph for MNN and what is to be said about it. */
@@ -118,7 +121,7 @@ function lowerLinear(
 
 function beginLowering(
   model: Model,
-  { floats }: LowerOptions,
+  { floats, tables }: LowerOptions,
   drafts: DraftOp[],
   findings: Finding[],
 ): Lowering {
@@ -168,6 +171,7 @@ function beginLowering(
     floatsOf: (values, dims = [values.length]) => literal('float32', values, dims),
     symbols,
     made,
+    table: (output) => tables?.get(output),
     report: (finding) => void findings.push(finding),
   };
 }

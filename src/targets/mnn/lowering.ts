@@ -4,7 +4,7 @@ import type { Main } from '../../formats/mnn/schema.ts';
 import type { DataType } from '../../ir/data-type.ts';
 import type { Dim, Node } from '../../ir/model.ts';
 import { nodeLabel } from '../../ir/node-label.ts';
-import { elementCount, type Tensor } from '../../ir/tensor.ts';
+import { elementCount, type Tensor, type TensorSource } from '../../ir/tensor.ts';
 import { type Facts, numbersOf } from '../../ops/op-spec.ts';
 import type { Finding } from '../finding.ts';
 import type { DraftOp, OutsideWeights } from './draft.ts';
@@ -20,6 +20,17 @@ export type FloatStorage = 'float32' | 'float16';
 
 /** What runs through MNN's graphs: there are no other element types at run time. */
 export type Kind = 'float' | 'int';
+
+/** A token table as integers: `row = q * scale` by token or block of features. */
+export interface IntegerTable {
+  readonly tokens: number;
+  readonly width: number;
+  /** int8 [tokens, width]. */
+  readonly values: TensorSource;
+  /** float32 [tokens, blocks]. */
+  readonly scales: TensorSource;
+  readonly blocks: number;
+}
 
 /** A graph under construction, and what the rows of the op tables may ask and add. */
 export interface Lowering {
@@ -44,6 +55,8 @@ export interface Lowering {
   readonly symbols: ReadonlyMap<string, { readonly input: string; readonly axis: number }>;
   /** What was converted already, by a name that its maker chose. */
   readonly made: Map<string, string>;
+  /** The integers of the table that a Gather reads, by the value it makes; undefined for float ones. */
+  table(output: string): IntegerTable | undefined;
   report(finding: Finding): void;
 }
 

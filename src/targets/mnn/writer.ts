@@ -5,9 +5,10 @@ import { distinctNames } from '../../passes/distinct-names.ts';
 import { runPasses } from '../../passes/pass.ts';
 import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { applySmoothing } from '../../quantize/smooth/apply-smoothing.ts';
+import { findEmbeddings } from '../../structure/find-embeddings.ts';
 import { findLinears } from '../../structure/find-linears.ts';
 import type { Lowered, LoweringRequest, TargetWriter } from '../target.ts';
-import { integerWeights, whyFloat } from './integer-weights.ts';
+import { integerTables, integerWeights, whyFloat } from './integer-weights.ts';
 import { lowerToMnn } from './lower.ts';
 import { MNN_OPTIONS } from './options.ts';
 import { prepareForMnn } from './prepare.ts';
@@ -29,9 +30,11 @@ export const mnnWriter: TargetWriter = {
  */
 function lower({ model, plan, options, kernel, moments }: LoweringRequest): Lowered {
   const { floats } = MNN_OPTIONS.parse(options);
-  const source = prepareForMnn(smoothed(model, plan));
+  const float = smoothed(model, plan);
+  const source = prepareForMnn(float);
   const integers = integerWeights(plan, findLinears(source), { kernel, moments });
-  const lowered = lowerToMnn(source, { floats, integers });
+  const tables = integerTables(plan, findEmbeddings(float, findLinears(float)), kernel);
+  const lowered = lowerToMnn(source, { floats, integers, tables });
   const files = [
     { name: weightFileOf(ENTRY), read: () => weightBytes(lowered.model) },
     { name: ENTRY, read: () => graphBytes(lowered.model) },

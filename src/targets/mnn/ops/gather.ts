@@ -1,9 +1,17 @@
 /** Ops that pick elements by indices. */
-import { DATA_TYPE } from '../../../formats/mnn/enums.ts';
+import { DATA_FORMAT, DATA_TYPE } from '../../../formats/mnn/enums.ts';
 import { intAttribute } from '../../../ir/attributes.ts';
 import type { Dim, Node } from '../../../ir/model.ts';
+import type { TensorSource } from '../../../ir/tensor.ts';
 import { numbersOf, positiveAxis } from '../../../ops/op-spec.ts';
-import { emit, type Lowering, type LowerNode, refuseNode, shapeOf } from '../lowering.ts';
+import {
+  emit,
+  type IntegerTable,
+  type Lowering,
+  type LowerNode,
+  refuseNode,
+  shapeOf,
+} from '../lowering.ts';
 import { dimOf } from '../sizes.ts';
 import { binary } from './elementwise.ts';
 
@@ -16,10 +24,69 @@ const gather: LowerNode = (lowering, node) => {
   const shape = shapeOf(lowering, node, data);
   const axis = positiveAxis(intAttribute(node, 'axis', 0), shape.length);
   const dim = shape[axis];
+  const integers = lowering.table(first(node));
+  if (integers !== undefined) {
+    gatherIntegers(lowering, node, integers);
+    return;
+  }
   const table = lowering.read(data);
   const picks = naturalIndices(lowering, { indices, dim, axis }, table);
   gatherAxis(lowering, table, picks, axis, first(node));
 };
+
+/** Rows of integers become floats, by one scale each or one for each block. */
+function gatherIntegers(lowering: Lowering, node: Node, table: IntegerTable): void {
+  const [, indices = ''] = node.inputs;
+  const { tokens, width, blocks } = table;
+  const output = first(node);
+  const rank = shapeOf(lowering, node, indices).length;
+  const rows = outsideConstant(lowering, `${output}_table`, [tokens, width], {
+    dataType: DATA_TYPE.int8,
+    source: table.values,
+  });
+  const scales = outsideConstant(lowering, `${output}_scales`, [tokens, blocks], {
+    dataType: DATA_TYPE.float,
+    source: table.scales,
+  });
+  const picks = naturalIndices(lowering, { indices, dim: tokens, axis: 0 }, rows);
+  const picked = gatherAxis(lowering, rows, picks, 0);
+  const floats = emit(lowering, 'Cast', [picked], lowering.fresh(`${output}_floats`), {
+    kind: 'CastParam',
+    value: { srcT: DATA_TYPE.int8, dstT: DATA_TYPE.float },
+  });
+  const factors = gatherAxis(lowering, scales, picks, 0);
+  if (blocks === 1) {
+    binary(lowering, 'mul', [floats, factors], output);
+    return;
+  }
+  const copied = new Array<number>(rank).fill(0);
+  const reshape = (tensor: string, dims: readonly number[], name: string): string =>
+    emit(lowering, 'Reshape', [tensor], name, { kind: 'Reshape', value: { dims } });
+  const fresh = (part: string): string => lowering.fresh(`${output}_${part}`);
+  const inBlocks = reshape(floats, [...copied, blocks, width / blocks], fresh('blocks'));
+  const wide = reshape(factors, [...copied, blocks, 1], fresh('factors'));
+  const scaled = binary(lowering, 'mul', [inBlocks, wide]);
+  reshape(scaled, [...copied, width], output);
+}
+
+/** Adds a constant whose bytes lie beside the graph. */
+function outsideConstant(
+  lowering: Lowering,
+  name: string,
+  dims: readonly number[],
+  { dataType, source }: { readonly dataType: number; readonly source: TensorSource },
+): string {
+  const shared = { dims, dataFormat: DATA_FORMAT.NCHW, dataType };
+  return lowering.add({
+    type: 'Const',
+    inputs: [],
+    outputs: [lowering.fresh(name)],
+    outside: {
+      parts: [source],
+      place: (external) => ({ kind: 'Blob', value: { ...shared, external } }),
+    },
+  });
+}
 
 /** Adds a gather by indices that are not negative. */
 export function gatherAxis(
