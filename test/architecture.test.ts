@@ -22,7 +22,10 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
     passes: { values: ['ops', 'numerics', 'ir', 'errors'] },
     structure: { values: ['passes', 'ops', 'numerics', 'ir', 'errors'] },
     recipe: { values: ['structure', 'numerics', 'ir', 'errors'] },
-    runners: { values: ['storage', 'numerics', 'ir', 'errors'], types: ['values'] },
+    runners: {
+      values: ['formats', 'storage', 'numerics', 'ir', 'errors'],
+      types: ['values'],
+    },
     calibrate: {
       values: [
         'runners',
