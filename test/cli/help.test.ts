@@ -278,7 +278,7 @@ describe('help', () => {
 
       Options:
         --target <target>           who will read it (choices: "tensorrt", "onnx",
-                                    "mnn")
+                                    "mnn", "coreml")
         --recipe <name|file>        what to quantize and how (default: "w8a8")
         --calibration <file>        calibration.json already made
         --shape <range...>          bounds of inputs, e.g. input_ids:1x1..1x128..1x512
@@ -286,6 +286,9 @@ describe('help', () => {
         --floats <choice>           mnn: how float weights of a float16 model are
                                     stored; MNN computes in float32 with both
                                     (default: float16) (choices: "float16", "float32")
+        --min-ios <choice>          coreml: oldest iOS that loads the package (macOS
+                                    13, 14, 15) (default: 16) (choices: "16", "17",
+                                    "18")
         --data <folder>             data set: folder with dataset.yaml, or a bare file
         --samples <count>           samples to use
         --sequence-length <tokens>  tokens per text sample

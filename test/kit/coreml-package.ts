@@ -10,11 +10,7 @@ export async function writePackage(program: MilModel, folder: string): Promise<v
   for (const file of packageFiles(program)) {
     await mkdir(dirname(join(folder, file.name)), { recursive: true });
     const handle = await open(join(folder, file.name), 'w');
-    await file.write({
-      append: async (bytes) => {
-        await handle.write(bytes);
-      },
-    });
+    for await (const bytes of file.read()) await handle.write(bytes);
     await handle.close();
   }
 }

@@ -14,7 +14,7 @@ import { inTemporaryFolder } from './temporary-folder.ts';
 export type Feeds = Record<string, OrtTensor>;
 
 /** Runs a model in onnxruntime, graph optimisation as given. */
-export async function runOnnx(model: Model, feeds: Feeds): Promise<Feeds> {
+async function runOnnx(model: Model, feeds: Feeds): Promise<Feeds> {
   return inTemporaryFolder(async (folder) => {
     await saveModel(model, join(folder, 'model.onnx'));
     const session = await InferenceSession.create(join(folder, 'model.onnx'), {

@@ -6,7 +6,7 @@ import type { Operands, Rule } from './operands.ts';
 const same: Rule = (o) => [o.typeOf('x')];
 
 /** Returns the shape of a broadcast. Throws an Error when two sizes do not fit. */
-export function broadcastDims(a: readonly MilDim[], b: readonly MilDim[]): readonly MilDim[] {
+function broadcastDims(a: readonly MilDim[], b: readonly MilDim[]): readonly MilDim[] {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, axis) => {
     const [x, y] = [a[axis - rank + a.length], b[axis - rank + b.length]];

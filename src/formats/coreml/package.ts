@@ -1,5 +1,5 @@
 /** The files of an `.mlpackage`, and how they are written and read. */
-import type { ByteSource, ExternalFiles, OutputFile } from '../bytes.ts';
+import type { ByteSource, ExternalFiles } from '../bytes.ts';
 import { decodeModel } from './decode.ts';
 import { encodeModel, WEIGHT_FILE } from './encode.ts';
 import type { ModelMessage } from './messages.ts';
@@ -11,7 +11,7 @@ import {
   readStored,
   type WeightLayout,
   walkWeights,
-  writeWeights,
+  weightBytes,
 } from './weight-file.ts';
 
 const MANIFEST = 'Manifest.json';
@@ -27,7 +27,8 @@ export interface PackageFile {
   /** Path inside the package, with `/`. */
   readonly name: string;
   readonly byteLength: number;
-  write(file: OutputFile): Promise<void>;
+  /** Returns the bytes from the start; each piece is valid until the next is asked for. */
+  read(): AsyncIterable<Uint8Array>;
 }
 
 /**
@@ -43,7 +44,7 @@ export function packageFiles(model: MilModel): readonly PackageFile[] {
   const weights: PackageFile = {
     name: WEIGHTS,
     byteLength: layout.byteLength,
-    write: (file) => writeWeights(layout, file),
+    read: () => weightBytes(layout),
   };
   return [
     ...(hasWeights ? [weights] : []),
@@ -53,7 +54,13 @@ export function packageFiles(model: MilModel): readonly PackageFile[] {
 }
 
 function inMemory(name: string, bytes: Uint8Array): PackageFile {
-  return { name, byteLength: bytes.length, write: (file) => file.append(bytes) };
+  return {
+    name,
+    byteLength: bytes.length,
+    async *read() {
+      yield bytes;
+    },
+  };
 }
 
 function offsetIn(layout: WeightLayout): (value: MilValue) => number {

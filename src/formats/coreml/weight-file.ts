@@ -3,7 +3,7 @@
  * data, each record at a multiple of 64. All numbers are little-endian.
  */
 import type { TensorSource } from '../../ir/tensor.ts';
-import type { ByteSource, OutputFile } from '../bytes.ts';
+import type { ByteSource } from '../bytes.ts';
 import {
   MIL_TYPES,
   type MilDataType,
@@ -38,7 +38,7 @@ export interface WeightLayout {
 
 /**
  * Returns the layout of constants in the given order; those whose sources have one key and type share bytes.
- * The length is exact: what {@link writeWeights} writes.
+ * The length is exact: what {@link weightBytes} gives.
  */
 export function layOutWeights(values: Iterable<MilValue>): WeightLayout {
   const tensors: StoredTensor[] = [];
@@ -64,25 +64,25 @@ export function layOutWeights(values: Iterable<MilValue>): WeightLayout {
   return { tensors, byteLength: end, offsets };
 }
 
-/** Writes the file front to back, at most 16 MiB of it in memory. */
-export async function writeWeights({ tensors }: WeightLayout, file: OutputFile): Promise<void> {
+/** Yields the file front to back, at most 16 MiB of it in memory; a piece is valid until the next is asked for. */
+export async function* weightBytes({ tensors }: WeightLayout): AsyncGenerator<Uint8Array> {
   const header = new Uint8Array(ALIGNMENT);
   const view = new DataView(header.buffer);
   view.setUint32(0, tensors.length, true);
   view.setUint32(4, VERSION, true);
-  await file.append(header);
+  yield header;
   let position = ALIGNMENT;
   let buffer = new Uint8Array(0);
   for (const tensor of tensors) {
     const { source, offset } = tensor;
-    if (offset > position) await file.append(new Uint8Array(offset - position));
-    await file.append(recordOf(tensor));
+    if (offset > position) yield new Uint8Array(offset - position);
+    yield recordOf(tensor);
     const most = Math.min(CHUNK_BYTES, source.byteLength);
     if (buffer.length < most) buffer = new Uint8Array(most);
     for (let done = 0; done < source.byteLength; done += CHUNK_BYTES) {
       const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, source.byteLength - done));
       await source.read(chunk, done);
-      await file.append(chunk);
+      yield chunk;
     }
     position = offset + ALIGNMENT + source.byteLength;
   }

@@ -23,12 +23,25 @@ export function fixShapes(model: Model, sizes: Readonly<Record<string, number>>)
   const inputs = model.graph.inputs.map(fixInfo);
   if (missing.size > 0) {
     throw new UnsupportedError(
-      `target coreml: sizes of inputs are not known (got ${[...missing].join(', ')} without a size, expected a number for each). Give them, as in --shape ${[...missing][0]}=64.`,
+      `target coreml: sizes of inputs are not known (got ${[...missing].join(', ')} without a size, expected a number for each). Give the shape of each input, as in --shape ${exampleShape(model.graph.inputs, sizes)}.`,
     );
   }
   const outputs = model.graph.outputs.map((info) => forget(info));
   const graph = { ...model.graph, inputs, outputs, valueInfo: new Map() };
   return runPasses({ ...model, graph }, [foldConstants, eliminateDead]);
+}
+
+/** Returns `input_ids:1x64` for the first input whose sizes are not all known. */
+function exampleShape(
+  inputs: readonly ValueInfo[],
+  sizes: Readonly<Record<string, number>>,
+): string {
+  for (const { name, type } of inputs) {
+    const shape = type?.kind === 'tensor' ? (type.shape ?? []) : [];
+    const known = shape.map((dim) => (typeof dim === 'string' ? sizeOf(dim, sizes) : dim));
+    if (known.includes(undefined)) return `${name}:${known.map((size) => size ?? 64).join('x')}`;
+  }
+  return 'input:1x64';
 }
 
 /** Declared shapes of outputs have symbols; inference knows the numbers. */

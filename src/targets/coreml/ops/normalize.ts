@@ -29,7 +29,7 @@ const LEAST_MAGNITUDE = 1e-4;
  * Emits `x / rms(x) * weight` whose squares pass no range: everything is divided by the largest |x| of the
  * row first, epsilon with it (adding it undivided would inflate it by the square of that magnitude).
  */
-export function lowerRms(
+function lowerRms(
   { builder }: Lowering,
   x: Ref,
   wanted: string,

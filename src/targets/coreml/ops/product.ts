@@ -120,7 +120,7 @@ function int8Weight({ builder }: Lowering, layer: LinearLayer, kernel: WeightKer
   const zeros = constant(
     'int8',
     [layer.outFeatures],
-    inlineSource(new Uint8Array(layer.outFeatures), `zeros ${layer.outFeatures}`),
+    inlineSource(new Uint8Array(layer.outFeatures)),
   );
   return builder.emit('constexpr_affine_dequantize', initializer, {
     quantized_data: data,
