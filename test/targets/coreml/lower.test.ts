@@ -2,6 +2,7 @@ import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { UnsupportedError } from '../../../src/errors.ts';
 import { milElementCount } from '../../../src/formats/coreml/mil.ts';
+import { inlineTensor } from '../../../src/ir/tensor.ts';
 import { createWeightKernel } from '../../../src/numerics/weight-kernel.ts';
 import { prepareModel } from '../../../src/passes/prepare-model.ts';
 import { recognize } from '../../../src/structure/recognize.ts';
@@ -31,7 +32,9 @@ describe('lowering to Core ML', () => {
   it.each([
     ['glm-nano/torchscript', 16, 0.53],
     ['glm-nano/torchscript', 18, 0.53],
-    ['vit-fashion/optimum', 17, 0.56],
+    // Before iOS 18 every layer has a vector of zero points with a record of its own: much, of 215 kB.
+    ['vit-fashion/optimum', 17, 0.58],
+    ['vit-fashion/optimum', 18, 0.56],
   ] as const)(
     '%s in INT8 for iOS %i keeps its outputs and halves its weights',
     async (path, minIos, most) => {
@@ -46,7 +49,7 @@ describe('lowering to Core ML', () => {
       });
       const bytes = ({ files }: typeof lowered) =>
         files.find(({ name }) => name.endsWith('weight.bin'))!.byteLength;
-      expect(bytes(lowered) / bytes(float)).toBeLessThan(most);
+    expect(bytes(lowered) / bytes(float)).toBeLessThan(most);
       expect(await likeness(source, lowered, 'rounded')).toBeGreaterThan(0.999);
     },
     60_000,
@@ -129,6 +132,30 @@ describe('lowering to Core ML', () => {
     expect(() => lowerToCoreml(source, { sizes: { batch: 1 } })).toThrow(
       /sequence.*--shape input_ids:1x64/s,
     );
+  });
+
+  it('counts constant indices from the start, because Core ML leaves negative ones undefined', async () => {
+    const indices = inlineTensor(
+      'i',
+      'int64',
+      [2],
+      new Uint8Array(new BigInt64Array([-1n, 0n]).buffer),
+    );
+    const source = model({
+      nodes: [node('Gather', ['x', 'i'], 'y', { axis: 1n })],
+      initializers: [indices],
+      inputs: [value('x', 'float32', [1, 3])],
+      outputs: [value('y', 'float32', [1, 2])],
+    });
+    const { program } = lowerToCoreml(source, { sizes: {} });
+    const constants = program.functions[0]!.operations.flatMap(({ attributes }) => {
+      const data = attributes.get('val')?.data;
+      return data?.kind === 'numbers' ? [data.numbers.join()] : [];
+    });
+    expect(constants).toContain('2,0');
+    expect(constants).not.toContain('-1,0');
+    const feeds = { x: new OrtTensor('float32', Float32Array.of(1, 2, 3), [1, 3]) };
+    expect([...(await evaluate(program, feeds, 'rounded'))['y']!.data]).toEqual([3, 1]);
   });
 
   it('refuses integers that int32 does not hold', () => {

@@ -47,8 +47,10 @@ export function lowerLinear(
     throw new NotLowered('has a weight that is quantized already');
   const x = read(lowering, layer.input);
   const dims = x.type.dims.map(Number);
-  const key = `linear weight ${tensor.source.key ?? initializer} ${outputAxis}`;
+
   const isInt8 = int8?.layers.has(layer.name) === true;
+  // Layers that share a weight share its constant, unless only one of them is quantized.
+  const key = `linear weight ${tensor.source.key ?? initializer} ${outputAxis} ${isInt8}`;
   const weight =
     lowering.constants.get(key) ??
     (isInt8

@@ -1,12 +1,14 @@
 /** Operators that move elements. Shapes are fixed, so most of them are one reshape. */
 import { intAttribute, intsAttribute } from '../../../ir/attributes.ts';
-import { positiveAxis } from '../../../ops/op-spec.ts';
+import { numbersOf, positiveAxis } from '../../../ops/op-spec.ts';
+import type { Ref } from '../builder.ts';
 import {
   castTo,
   define,
   expanded,
   floatOf,
   integersOf,
+  type Lowering,
   type LowerNode,
   lowerTo,
   NotLowered,
@@ -96,6 +98,17 @@ const lowerTile: LowerNode = (lowering, node) =>
     reps: integersOf(lowering, node.inputs[1]!),
   });
 
+/** Core ML leaves negative indices undefined from iOS 17 on: constant ones count from the start. */
+function positiveIndices(lowering: Lowering, indices: string, size: number): Ref {
+  const { view, builder } = lowering;
+  const numbers = numbersOf(view.facts(indices));
+  if (numbers === undefined || numbers.every((index) => index >= 0)) return read(lowering, indices);
+  const dims = (view.facts(indices).shape ?? []).map(Number);
+  const values = numbers.map((index) => positiveAxis(index, size));
+  const data = { kind: 'numbers', numbers: values } as const;
+  return builder.constant(indices, { type: { dataType: 'int32', dims }, data });
+}
+
 /** One constant index is a slice; several are looked up. MIL looks up no bool. */
 const lowerGather: LowerNode = (lowering, node) => {
   const [data = '', indices = ''] = node.inputs;
@@ -125,7 +138,7 @@ const lowerGather: LowerNode = (lowering, node) => {
   const isBool = x.type.dataType === 'bool';
   const found = lowering.builder.emit('gather', output, {
     x: isBool ? castTo(lowering, x, 'int32') : x,
-    indices: read(lowering, indices),
+    indices: positiveIndices(lowering, indices, shape[axis] ?? 0),
     axis,
   });
   define(lowering, node, isBool ? castTo(lowering, found, 'bool') : found);
