@@ -92,6 +92,8 @@ export interface Lowered {
   readonly files: readonly ArtifactFile[];
   /** Those that a runtime reads, which count as its size; all when absent. */
   readonly read?: readonly string[];
+  /** What a person should know of this artifact: what a form leaves out, what it assumes. */
+  readonly findings?: readonly Finding[];
   /** The same integers as ONNX for onnxruntime, for targets whose own runtime cannot judge them here. */
   readonly twin?: Twin;
   /** The file that the compiler of this kind is given, where one builds for the device it runs on. */

@@ -57,7 +57,7 @@ function lower({ model, plan, options, shapes, kernel }: LoweringRequest): Lower
     plan.smoothing === undefined
       ? named
       : applySmoothing(named, plan.smoothing, 'stored', stayFloat);
-  const { files } = lowerToCoreml(source, {
+  const { files, findings } = lowerToCoreml(source, {
     sizes: sizesOf(source, shapes),
     minIos: IOS[minIos],
     int8: { layers, kernel: kernel ?? createWeightKernel() },
@@ -66,6 +66,7 @@ function lower({ model, plan, options, shapes, kernel }: LoweringRequest): Lower
     kind: 'coreml',
     entry: `${PACKAGE}/Manifest.json`,
     files: files.map(({ name, read }) => ({ name: `${PACKAGE}/${name}`, read })),
+    findings: findings.map((finding) => ({ rule: 'assumed', severity: 'warning', ...finding })),
   };
 }
 

@@ -39,7 +39,7 @@ function lower({ model, plan, options, kernel, moments }: LoweringRequest): Lowe
     { name: weightFileOf(ENTRY), read: () => weightBytes(lowered.model) },
     { name: ENTRY, read: () => graphBytes(lowered.model) },
   ];
-  return { kind: 'mnn', entry: ENTRY, files };
+  return { kind: 'mnn', entry: ENTRY, files, findings: lowered.findings };
 }
 
 /** Names first: the plan was made with them, and the twin has others besides. */

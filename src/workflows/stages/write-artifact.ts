@@ -152,10 +152,11 @@ function isDone(): string {
 async function lint(
   folder: string,
   { target, writer }: ChosenTarget,
-  { entry }: Lowered,
+  lowered: Lowered,
 ): Promise<readonly Finding[]> {
-  if (writer.lint === undefined) return [];
-  const findings = await writer.lint(await openModel(join(folder, entry)));
+  if (writer.lint === undefined) return lowered.findings ?? [];
+  const linted = await writer.lint(await openModel(join(folder, lowered.entry)));
+  const findings = [...(lowered.findings ?? []), ...linted];
   const refused = findings.filter(({ severity }) => severity === 'error');
   const [first] = refused;
   if (first === undefined) return findings;

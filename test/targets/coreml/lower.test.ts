@@ -49,7 +49,7 @@ describe('lowering to Core ML', () => {
       });
       const bytes = ({ files }: typeof lowered) =>
         files.find(({ name }) => name.endsWith('weight.bin'))!.byteLength;
-    expect(bytes(lowered) / bytes(float)).toBeLessThan(most);
+      expect(bytes(lowered) / bytes(float)).toBeLessThan(most);
       expect(await likeness(source, lowered, 'rounded')).toBeGreaterThan(0.999);
     },
     60_000,
