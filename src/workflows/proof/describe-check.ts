@@ -29,10 +29,9 @@ export async function describeCheck(
     device: {
       id: device.device,
       requested: check.requestedDevice,
-      name:
-        device.device === 'cpu'
-          ? machine.cpu.model
-          : (machine.nvidiaGpus[0] ?? state?.device ?? device.device),
+      name: device.device.startsWith('cpu')
+        ? machine.cpu.model
+        : (machine.nvidiaGpus[0] ?? state?.device ?? device.device),
       reference: referenceOf(check.source, label, sourceDevice(check)),
       notUsed: device.passedOver,
     },
