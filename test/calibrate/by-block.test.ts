@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   type CollectOptions,
   type CollectProgress,
@@ -19,6 +19,9 @@ import { findLinears } from '../../src/structure/find-linears.ts';
 import { feedHints } from '../../src/workflows/project/open-data.ts';
 import { root } from '../kit/paths.ts';
 import { temporaryFolder } from '../kit/temporary-folder.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 interface Case {
   readonly model: Model;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { collectGrams } from '../../src/calibrate/collect-grams.ts';
 import { collectStatistics } from '../../src/calibrate/collect-statistics.ts';
 import { openDataset } from '../../src/calibrate/dataset.ts';
@@ -13,6 +13,9 @@ import { findLinears } from '../../src/structure/find-linears.ts';
 import { root } from '../kit/paths.ts';
 import { temporaryFolder } from '../kit/temporary-folder.ts';
 import { FLOAT, tinyModel, writeTiny } from '../runners/tiny-models.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 function read({ path, width, isDiagonal }: GramFile): Float32Array {
   const bytes = new Uint8Array(readFileSync(path));

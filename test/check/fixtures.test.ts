@@ -1,7 +1,7 @@
 /** Trained models on real held-out data: figures that others computed with other tools. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { openDataset } from '../../src/calibrate/dataset.ts';
 import { makeFeeds } from '../../src/calibrate/make-feeds.ts';
 import type { DatasetOptions } from '../../src/calibrate/sample.ts';
@@ -14,6 +14,9 @@ import { onnxruntimeRunner } from '../../src/runners/onnxruntime/onnxruntime-run
 import { openModel, saveModel } from '../../src/storage/model-file.ts';
 import { root } from '../kit/paths.ts';
 import { temporaryFolder } from '../kit/temporary-folder.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 /** Compares a float16 export with its float32 twin, the baseline of every CPU check. */
 async function compareWithTwin(

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   INTERLEAVED_SESSION_CONFIG,
   measureLatency,
@@ -7,6 +7,9 @@ import {
 import { openSessions } from '../../src/runners/onnxruntime/onnxruntime-runner.ts';
 import type { Feeds } from '../../src/values/tensor-value.ts';
 import { normals, saveTiny, squareMatMul } from './tiny-models.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 function rowsOf(size: number): Feeds {
   return new Map([

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   addToHistogram,
   binEdge,
@@ -10,6 +10,9 @@ import {
   histogramTotal,
   mergeHistograms,
 } from '../../src/numerics/histogram.ts';
+
+// Large sums, checked for many seeds: seconds on busy cores.
+vi.setConfig({ testTimeout: 60_000 });
 
 function histogramOf(...values: number[]): Histogram {
   const array = Float32Array.from(values);

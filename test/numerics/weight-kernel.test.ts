@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { UnsupportedError } from '../../src/errors.ts';
 import { quantize } from '../../src/numerics/affine.ts';
 import { float16ArrayToFloat32, float32ArrayToFloat16 } from '../../src/numerics/float16.ts';
@@ -9,6 +9,9 @@ import {
   foldMaxima,
   type WeightBlock,
 } from '../../src/numerics/weight-kernel.ts';
+
+// Large sums, checked for many seeds: seconds on busy cores.
+vi.setConfig({ testTimeout: 60_000 });
 
 const kernel = createWeightKernel();
 

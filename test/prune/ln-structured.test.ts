@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Tensor } from '../../src/ir/tensor.ts';
 import { float32ArrayToFloat16 } from '../../src/numerics/float16.ts';
 import { axisNorms } from '../../src/prune/axis-norms.ts';
 import { chooseUnits } from '../../src/prune/choose-units.ts';
 import { countToPrune } from '../../src/prune/count-units.ts';
 import { root } from '../kit/paths.ts';
+
+// Large sums, checked for many seeds: seconds on busy cores.
+vi.setConfig({ testTimeout: 60_000 });
 
 interface Case {
   readonly shape: readonly number[];

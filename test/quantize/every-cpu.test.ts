@@ -3,11 +3,14 @@
  * (`session.x64quantprecision`: uint8 x uint8 in 32 bits) stands in for every other kind: where this CPU
  * saturates, the two would differ; where it does not, the scan proves that none does.
  */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { applyQuantization } from '../../src/targets/onnx/apply.ts';
 import { SAFE_PAIR, scanSaturation } from '../../src/targets/onnx/scan-saturation.ts';
 import { fixture, runModel } from '../kit/run-model.ts';
 import { exports, feeds, planFor } from './fixture-plans.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const EXACT = { x64quantprecision: '1' };
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { opsetVersion } from '../../src/ir/model.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import { builtInRecipe } from '../../src/recipe/load.ts';
@@ -9,6 +9,9 @@ import { lintQdq } from '../../src/targets/tensorrt/lint-qdq.ts';
 import { tensorrtWriter } from '../../src/targets/tensorrt/writer.ts';
 import { agreement, cosine, fixture, runModel } from '../kit/run-model.ts';
 import { exports, feeds, planFor } from './fixture-plans.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 describe.each(exports)('the real export $name', ({ name, layers, classes }) => {
   it('becomes W8A8 with every planned layer fused and the answers kept', async () => {

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { auto, chooseBest } from '../../../src/calibrate/ranges/auto.ts';
 import { entropy, entropyBins } from '../../../src/calibrate/ranges/entropy.ts';
 import {
@@ -32,6 +32,9 @@ import {
 } from '../../../src/numerics/affine.ts';
 import { createRandom, type Random } from '../../../src/numerics/random.ts';
 import { compareArrays, sqnrDecibels } from '../../../src/numerics/similarity.ts';
+
+// Large sums, checked for many seeds: seconds on busy cores.
+vi.setConfig({ testTimeout: 60_000 });
 
 const INT8: AffineScheme = { dataType: 'int8', symmetric: true };
 const UINT8: AffineScheme = { dataType: 'uint8', symmetric: false };

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { Model } from '../../../src/ir/model.ts';
 import { readTensorBytes } from '../../../src/ir/tensor.ts';
 import { planQuantization } from '../../../src/quantize/plan.ts';
@@ -12,6 +12,9 @@ import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import { TENSORRT_LOWERING, TENSORRT_TWIN_LOWERING } from '../../../src/targets/onnx/lowering.ts';
 import { ranges } from '../../kit/models.ts';
 import { fixture } from '../../kit/run-model.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 /** Every place to smooth, with scales of which none is a power of two: float16 would round all weights. */
 function smoothingOf(source: Model): PlannedSmoothing {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { planQuantization } from '../../../src/quantize/plan.ts';
 import type { ActivationRange } from '../../../src/quantize/quantization-plan.ts';
 import { builtInRecipe } from '../../../src/recipe/load.ts';
@@ -9,6 +9,9 @@ import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import { auditFile } from '../../../src/workflows/proof/audit-file.ts';
 import { root } from '../../kit/paths.ts';
 import { temporaryFolder } from '../../kit/temporary-folder.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 it.each([
   ['glm-nano/optimum', 'w8a8'],

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { openDataset } from '../../../src/calibrate/dataset.ts';
 import { feedInputs } from '../../../src/calibrate/feed-input.ts';
 import { makeFeeds } from '../../../src/calibrate/make-feeds.ts';
@@ -10,6 +10,9 @@ import { findBlocks } from '../../../src/structure/find-blocks.ts';
 import { feedHints } from '../../../src/workflows/project/open-data.ts';
 import { runTapped } from '../../../src/workflows/proof/run-tapped.ts';
 import { root } from '../../kit/paths.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 it.each(['glm-nano/dynamo-opset18', 'glm-nano/genai'])(
   'the ends of all blocks of %s, and its logits, are the same bits run block by block',

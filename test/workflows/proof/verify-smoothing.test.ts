@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { openModelOnDisk } from '../../../src/artifact/model-on-disk.ts';
 import { feedInputs } from '../../../src/calibrate/feed-input.ts';
 import { makeFeeds } from '../../../src/calibrate/make-feeds.ts';
@@ -19,6 +19,9 @@ import type { TensorValue } from '../../../src/values/tensor-value.ts';
 import { runByPart, runTapped } from '../../../src/workflows/proof/run-tapped.ts';
 import { compareFolded, verifySmoothing } from '../../../src/workflows/proof/verify-smoothing.ts';
 import { root } from '../../kit/paths.ts';
+
+// Real sessions of onnxruntime: on busy cores each takes seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const source = await openModelOnDisk(join(root, 'fixtures/glm-nano/torchscript'));
 const twin = runPasses(source.model, [convertToFloat32]);
