@@ -4,6 +4,7 @@
  */
 
 export type { Manifest } from './artifact/manifest.ts';
+export { type ModelOnDisk, openModelOnDisk } from './artifact/model-on-disk.ts';
 export type {
   CalibrateResult,
   Diagnosis,
@@ -13,6 +14,11 @@ export type {
   RunSummary,
 } from './artifact/results.ts';
 // Calibration: data sets, statistics that merge in any order, ranges made of them.
+export {
+  type CalibrateModelOptions,
+  type CalibrationSource,
+  calibrateModel,
+} from './calibrate/calibrate-model.ts';
 export {
   type CalibrationFile,
   mergeCalibrations,
@@ -36,7 +42,8 @@ export {
 // Checks: measurements of an artifact against its source, judged by gates, as text of any form.
 export type { CheckResult } from './check/check-result.ts';
 export { parseCheckResult } from './check/check-result-schema.ts';
-export { evaluateGates, type Gates } from './check/gates.ts';
+// Workflows: one per verb of the command line, loaded when called. They report through a Reporter and never print.
+export { enforceGates, evaluateGates, type Gates } from './check/gates.ts';
 // Errors: every failure that a person can cause or cure, with the exit code of its class.
 export {
   AutoglmError,
@@ -78,6 +85,11 @@ export { inspectModel } from './quantize/inspect/inspect-model.ts';
 export type { ModelSummary } from './quantize/inspect/model-summary.ts';
 export { planQuantization } from './quantize/plan.ts';
 export {
+  type PlanCompressionOptions,
+  type PlannedModel,
+  planCompression,
+} from './quantize/plan-compression.ts';
+export {
   parseQuantizationFile,
   quantizationFile,
   serializeQuantizationFile,
@@ -117,12 +129,22 @@ export { lintQdq } from './targets/tensorrt/lint-qdq.ts';
 export type { Feeds, TensorValue } from './values/tensor-value.ts';
 /** Version of this package. */
 export { VERSION } from './version.ts';
-// Workflows: one per verb of the command line. They report through a Reporter and never print.
-export { type CalibrateOptions, calibrate } from './workflows/calibrate.ts';
-export { type CheckOptions, check, enforceGates } from './workflows/check.ts';
-export { diagnose } from './workflows/doctor.ts';
-export { type ExportOptions, exportModel } from './workflows/export.ts';
-export { inspectSensitivity, type SensitivityOptions } from './workflows/inspect-sensitivity.ts';
-export type { ProgressEvent, Reporter } from './workflows/progress.ts';
-export { type QuantizeOptions, quantize } from './workflows/quantize.ts';
-export { type RunOptions, runPipeline } from './workflows/run.ts';
+export {
+  type ArtifactOptions,
+  type CalibrateOptions,
+  type CheckOptions,
+  calibrate,
+  check,
+  diagnose,
+  type ExportOptions,
+  exportModel,
+  inspectSensitivity,
+  type ProgressEvent,
+  type QuantizeOptions,
+  quantize,
+  type Reporter,
+  type RunOptions,
+  runPipeline,
+  type SensitivityOptions,
+  writeArtifact,
+} from './workflows/index.ts';

@@ -40,8 +40,7 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
       ],
     },
     quantize: {
-      values: ['recipe', 'structure', 'passes', 'ops', 'numerics', 'ir', 'errors'],
-      types: ['calibrate'],
+      values: ['calibrate', 'recipe', 'structure', 'passes', 'ops', 'numerics', 'ir', 'errors'],
     },
     prune: { values: ['structure', 'passes', 'ops', 'numerics', 'ir', 'errors'] },
     targets: {

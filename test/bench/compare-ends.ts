@@ -1,6 +1,7 @@
 /** Runs the first and the last layer of a model and of what was made of it, and compares them. */
 
 import { openModelOnDisk } from '../../src/artifact/model-on-disk.ts';
+import { feedHints } from '../../src/calibrate/feed-hints.ts';
 import { feedInputs } from '../../src/calibrate/feed-input.ts';
 import { makeFeeds } from '../../src/calibrate/make-feeds.ts';
 import type { Sample } from '../../src/calibrate/sample.ts';
@@ -14,7 +15,7 @@ import { openModel } from '../../src/storage/model-file.ts';
 import { findBlocks } from '../../src/structure/find-blocks.ts';
 import { toFloat32 } from '../../src/values/element-array.ts';
 import type { Feeds, TensorValue } from '../../src/values/tensor-value.ts';
-import { feedHints, openData } from '../../src/workflows/project/open-data.ts';
+import { openData } from '../../src/workflows/project/open-data.ts';
 import { runTapped } from '../../src/workflows/proof/run-tapped.ts';
 
 /** What a layer adds to the residual stream, in the artifact against the source. */

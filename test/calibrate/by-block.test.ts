@@ -8,6 +8,7 @@ import {
 } from '../../src/calibrate/collect-statistics.ts';
 import { cutModel } from '../../src/calibrate/cut-model.ts';
 import { openDataset } from '../../src/calibrate/dataset.ts';
+import { feedHints } from '../../src/calibrate/feed-hints.ts';
 import { openOnnxruntimeObserver } from '../../src/calibrate/observe/observer.ts';
 import type { Dataset } from '../../src/calibrate/sample.ts';
 import { statisticsToRecord } from '../../src/calibrate/statistics-record.ts';
@@ -16,7 +17,6 @@ import { convertToFloat32 } from '../../src/passes/convert-to-float32.ts';
 import { runPasses } from '../../src/passes/pass.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { findLinears } from '../../src/structure/find-linears.ts';
-import { feedHints } from '../../src/workflows/project/open-data.ts';
 import { root } from '../kit/paths.ts';
 import { temporaryFolder } from '../kit/temporary-folder.ts';
 

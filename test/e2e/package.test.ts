@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { root } from '../kit/paths.ts';
@@ -122,6 +122,31 @@ describe('npm pack, installed with --ignore-scripts into an empty folder', () =>
       console.log(inspectModel(model).blocks.length, new FormatError('x') instanceof Error);`;
     const args = ['--input-type=module', '-e', script];
     expect(execFileSync(process.execPath, args, { cwd, encoding: 'utf8' })).toBe('12 true\n');
+  });
+
+  it('compresses a model by the sentence of docs/examples', () => {
+    copyFileSync(join(root, 'docs/examples/compress.mjs'), join(cwd, 'compress.mjs'));
+    const model = join(root, 'fixtures/vit-fashion/optimum');
+    const args = ['compress.mjs', model, join(root, 'calibration/fashion-images'), 'sentence'];
+    const printed = JSON.parse(execFileSync(process.execPath, args, { cwd, encoding: 'utf8' }));
+    expect(printed.files).toEqual(['onnx/model_quantized.onnx']);
+    expect(printed.layers).toMatchObject({ w8a8: 18 });
+  });
+
+  it('loads no native library, and little else, before a function asks for it', () => {
+    const script = `
+      const start = performance.now();
+      await import('autoglm');
+      const time = performance.now() - start;
+      const { sharedObjects } = process.report.getReport();
+      const natives = sharedObjects.filter((name) => /sharp|vips|onnxruntime/.test(name));
+      console.log(JSON.stringify({ time, rss: process.memoryUsage().rss, natives }));`;
+    const args = ['--input-type=module', '-e', script];
+    const found = JSON.parse(execFileSync(process.execPath, args, { cwd, encoding: 'utf8' }));
+    console.log(
+      `import of the package: ${found.time.toFixed(0)} ms, ${Math.round(found.rss / 1e6)} MB`,
+    );
+    expect(found.natives).toEqual([]);
   });
 
   it('holds compiled code, configs and nothing of the tests', () => {

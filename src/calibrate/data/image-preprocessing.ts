@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import sharp from 'sharp';
 import { FormatError, UsageError } from '../../errors.ts';
 import type { TensorValue } from '../../values/tensor-value.ts';
 import type { ImagesDescription } from './dataset-schema.ts';
@@ -99,6 +98,8 @@ export async function readImage(path: string, plan: ImagePreprocessing): Promise
 }
 
 async function decode(path: string, plan: ImagePreprocessing): Promise<ByteImage> {
+  // Loaded with the first image: a native library of 20 MB that text and tensors never need.
+  const { default: sharp } = await import('sharp');
   const { data, info } = await sharp(path)
     .autoOrient()
     .removeAlpha()

@@ -1,11 +1,7 @@
 import { dirname, join } from 'node:path';
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
 import { openDataset } from '../../calibrate/dataset.ts';
-import type { FeedHints } from '../../calibrate/feed-input.ts';
 import type { Dataset } from '../../calibrate/sample.ts';
-import { allNodes } from '../../ir/all-nodes.ts';
-import { intAttribute } from '../../ir/attributes.ts';
-import type { Model } from '../../ir/model.ts';
 import { exists } from '../../storage/replace-folder.ts';
 
 /** Which data to use, as options and configs name it. */
@@ -37,22 +33,4 @@ async function findBeside({ folder }: ModelOnDisk, name: string): Promise<string
     if (await exists(join(place, name))) return join(place, name);
   }
   return undefined;
-}
-
-/** Returns KV sizes that only attributes tell: those of the first GroupQueryAttention node. */
-export function feedHints(model: Model): FeedHints {
-  const attention = [...allNodes(model.graph)].find(
-    ({ opType }) => opType === 'GroupQueryAttention',
-  );
-  const kvHeads = attention && intAttribute(attention, 'kv_num_heads');
-  const heads = attention && intAttribute(attention, 'num_heads');
-  if (attention === undefined || kvHeads === undefined || heads === undefined) return {};
-  const headDim = headDimOf(model, attention.inputs[3] ?? '');
-  return { kvHeads, ...(headDim !== undefined && { headDim }) };
-}
-
-function headDimOf(model: Model, cache: string): number | undefined {
-  const type = model.graph.inputs.find(({ name }) => name === cache)?.type;
-  const last = type?.kind === 'tensor' ? type.shape?.at(-1) : undefined;
-  return typeof last === 'number' ? last : undefined;
 }

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
+import { feedHints } from '../../calibrate/feed-hints.ts';
 import { feedInputs } from '../../calibrate/feed-input.ts';
 import { asFed, makeFeeds } from '../../calibrate/make-feeds.ts';
 import type { Dataset, Sample } from '../../calibrate/sample.ts';
@@ -20,7 +21,6 @@ import { findQuantized } from '../../structure/find-quantized.ts';
 import type { FusionAudit } from '../../targets/onnx/audit-fusion.ts';
 import type { Feeds } from '../../values/tensor-value.ts';
 import type { Reporter } from '../progress.ts';
-import { feedHints } from '../project/open-data.ts';
 import { type ArtifactCheck, onnxOf, runnerOf, sourceDevice } from './artifact-check.ts';
 import { auditFile } from './audit-file.ts';
 import { type BranchWatch, watchBranches } from './branches-taken.ts';

@@ -1,4 +1,5 @@
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
+import { feedHints } from '../../calibrate/feed-hints.ts';
 import { feedInputs } from '../../calibrate/feed-input.ts';
 import { makeFeeds } from '../../calibrate/make-feeds.ts';
 import type { Sample } from '../../calibrate/sample.ts';
@@ -10,7 +11,7 @@ import type { Cut } from '../../prune/kept-axes.ts';
 import { maskedReference } from '../../prune/masked-reference.ts';
 import { toFloat32 } from '../../values/element-array.ts';
 import type { Feeds, TensorValue } from '../../values/tensor-value.ts';
-import { type DataChoice, feedHints } from '../project/open-data.ts';
+import type { DataChoice } from '../project/open-data.ts';
 import { runTapped } from './run-tapped.ts';
 import { SAMPLE_TOKENS, someSample } from './some-sample.ts';
 import { cutTokens } from './token-feeds.ts';

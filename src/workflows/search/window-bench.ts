@@ -1,4 +1,5 @@
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
+import { feedHints } from '../../calibrate/feed-hints.ts';
 import { type FeedHints, feedInputs } from '../../calibrate/feed-input.ts';
 import { asFed, makeFeeds } from '../../calibrate/make-feeds.ts';
 import type { Dataset, Sample } from '../../calibrate/sample.ts';
@@ -13,7 +14,6 @@ import type { SearchFigures } from '../../quantize/search/budget.ts';
 import { makeScratchFolder } from '../../storage/scratch-folder.ts';
 import { removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import type { Feeds } from '../../values/tensor-value.ts';
-import { feedHints } from '../project/open-data.ts';
 import { runnableFile } from '../proof/float32-twin.ts';
 import { type LogitJudge, startLogitJudge } from './logit-judge.ts';
 

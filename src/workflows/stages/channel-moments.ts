@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
 import { collectGrams } from '../../calibrate/collect-grams.ts';
+import { feedHints } from '../../calibrate/feed-hints.ts';
 import type { GramFile } from '../../calibrate/observe/activation-observer.ts';
 import { openOnnxruntimeObserver } from '../../calibrate/observe/observer.ts';
 import type { Model } from '../../ir/model.ts';
@@ -19,7 +20,7 @@ import { openMatrixProduct } from '../../runners/onnxruntime/matrix-product.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../../storage/temporary-folder.ts';
 import { elementsFromBytes } from '../../values/element-array.ts';
 import type { Reporter } from '../progress.ts';
-import { type DataChoice, feedHints, openData } from '../project/open-data.ts';
+import { type DataChoice, openData } from '../project/open-data.ts';
 import { warnOfCopies } from '../proof/warn-of-copies.ts';
 
 /** Second moments of more channels than this are not kept: 8192 x 8192 float32 are 256 MiB. */

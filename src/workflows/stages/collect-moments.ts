@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
 import { collectGrams } from '../../calibrate/collect-grams.ts';
+import { feedHints } from '../../calibrate/feed-hints.ts';
 import type { GramFile } from '../../calibrate/observe/activation-observer.ts';
 import { openOnnxruntimeObserver } from '../../calibrate/observe/observer.ts';
 import { UsageError } from '../../errors.ts';
@@ -23,7 +24,7 @@ import { makeTemporaryFolder, removeTemporaryFolder } from '../../storage/tempor
 import { findOpenedLinears } from '../../structure/find-linears.ts';
 import { elementsFromBytes } from '../../values/element-array.ts';
 import type { Reporter } from '../progress.ts';
-import { type DataChoice, feedHints, openData } from '../project/open-data.ts';
+import { type DataChoice, openData } from '../project/open-data.ts';
 import { warnOfCopies } from '../proof/warn-of-copies.ts';
 
 /** Second moments on disk, for the time that weights are rounded. */

@@ -1,10 +1,11 @@
 import type { ModelOnDisk } from '../../artifact/model-on-disk.ts';
+import { feedHints } from '../../calibrate/feed-hints.ts';
 import { feedInputs } from '../../calibrate/feed-input.ts';
 import { makeFeeds } from '../../calibrate/make-feeds.ts';
 import { UsageError } from '../../errors.ts';
 import type { Dim, Model } from '../../ir/model.ts';
 import type { ShapeRange, ShapeRanges } from '../../targets/shapes.ts';
-import { type DataChoice, feedHints, openData } from '../project/open-data.ts';
+import { type DataChoice, openData } from '../project/open-data.ts';
 
 /** Tokens for which kernels are tuned, and the longest sequence, when nothing else is said. */
 const USUAL_TOKENS = 128;

@@ -62,7 +62,7 @@ export async function exportInto(
     const written = await writeArtifact(
       folder,
       twinPath,
-      await complete(request, reporter),
+      await artifactRequest(request, reporter),
       reporter,
     );
     const companions = await copyCompanions(source, folder);
@@ -90,8 +90,11 @@ export async function exportInto(
   }
 }
 
-/** Adds what a target needs besides the plan: shapes, and tables. */
-async function complete(request: ExportRequest, reporter: Reporter): Promise<ArtifactRequest> {
+/** Returns what a target needs besides the plan: shapes, and tables. */
+export async function artifactRequest(
+  request: ExportRequest,
+  reporter: Reporter,
+): Promise<ArtifactRequest> {
   const { chosen, calibration } = request;
   return {
     ...request,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { FormatError, UnsupportedError } from '../../../src/errors.ts';
 import type { ByteSource } from '../../../src/formats/bytes.ts';
 import { encodeNet } from '../../../src/formats/mnn/encode-net.ts';
@@ -11,6 +11,8 @@ import { graphBytes, type MnnModel, weightBytes } from '../../../src/formats/mnn
 import { inlineSource, type TensorSource } from '../../../src/ir/tensor.ts';
 import { float32ToFloat16 } from '../../../src/numerics/float16.ts';
 import { noise } from '../../kit/models.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const [ROWS, COLUMNS] = [6, 16];
 

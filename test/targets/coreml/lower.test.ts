@@ -1,5 +1,5 @@
 import { Tensor as OrtTensor } from 'onnxruntime-node';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { UnsupportedError } from '../../../src/errors.ts';
 import { milElementCount } from '../../../src/formats/coreml/mil.ts';
 import { inlineTensor } from '../../../src/ir/tensor.ts';
@@ -10,6 +10,8 @@ import { lowerToCoreml } from '../../../src/targets/coreml/lower.ts';
 import { EXPORTS, evaluate, fixtureSizes, likeness } from '../../kit/coreml.ts';
 import { floats, model, node, value } from '../../kit/models.ts';
 import { fixture } from '../../kit/run-model.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 async function prepared(path: string) {
   return prepareModel(await fixture(path), path).model;

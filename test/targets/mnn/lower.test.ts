@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { UnsupportedError } from '../../../src/errors.ts';
 import { OP_TYPE } from '../../../src/formats/mnn/enums.ts';
 import type { Table } from '../../../src/formats/mnn/schema.ts';
@@ -9,6 +9,8 @@ import { lowerToMnn } from '../../../src/targets/mnn/lower.ts';
 import { prepareForMnn } from '../../../src/targets/mnn/prepare.ts';
 import { floats, model, node, noise, value } from '../../kit/models.ts';
 import { fixture, runModel, textFeeds } from '../../kit/run-model.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const inputs = [value('x', 'float32', ['b', 's', 8])];
 const outputs = [value('y', 'float32', ['b', 's', 8])];

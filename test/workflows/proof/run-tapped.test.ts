@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
 import { openDataset } from '../../../src/calibrate/dataset.ts';
+import { feedHints } from '../../../src/calibrate/feed-hints.ts';
 import { feedInputs } from '../../../src/calibrate/feed-input.ts';
 import { makeFeeds } from '../../../src/calibrate/make-feeds.ts';
 import { convertToFloat32 } from '../../../src/passes/convert-to-float32.ts';
 import { runPasses } from '../../../src/passes/pass.ts';
 import { openModel } from '../../../src/storage/model-file.ts';
 import { findBlocks } from '../../../src/structure/find-blocks.ts';
-import { feedHints } from '../../../src/workflows/project/open-data.ts';
 import { runTapped } from '../../../src/workflows/proof/run-tapped.ts';
 import { root } from '../../kit/paths.ts';
 
