@@ -19,4 +19,4 @@ const { plan } = await planCompression(source.model, { recipe, calibration });
 const { files } = await writeArtifact(out, source, plan, { target, data: { data } });
 
 const { bytesBefore, bytesAfter, layers } = plan.totals;
-console.log(JSON.stringify({ files, layers, ratio: bytesAfter / bytesBefore }));
+process.stdout.write(`${JSON.stringify({ files, layers, ratio: bytesAfter / bytesBefore })}\n`);
