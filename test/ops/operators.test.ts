@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { subgraphs } from '../../src/ir/attributes.ts';
 import type { Dim, Graph, Model } from '../../src/ir/model.ts';
 import { findOp, OPS } from '../../src/ops/index.ts';
+import type { OpSpec } from '../../src/ops/op-spec.ts';
 import { inferFacts } from '../../src/passes/infer-facts.ts';
 import { openModel } from '../../src/storage/model-file.ts';
 import { parseModel } from '../golden/graph-text.ts';
@@ -113,7 +114,94 @@ const CASES: readonly (readonly [nodes: string, constants?: string])[] = [
   ['y = ScatterND(v, s, u)', ', int64[1, 1] s = {2}, int64[1] u = {9}'],
 ];
 
+/** How many elements of each output are known without a run, for the cases where any are. */
+const KNOWN: Readonly<Record<string, readonly number[]>> = {
+  'y = Add(v, w)': [4],
+  'y = Div(v, w)': [4],
+  'y = Mod(v, w)': [4],
+  'y = Mod<fmod = 1>(v, w)': [4],
+  'y = Cast<to = 7>(f)': [3],
+  'y = Cast<to = 10>(f)': [3],
+  'y = Cast<to = 9>(v)': [4],
+  'y = Mul(f, f)': [3],
+  'y = Sqrt(f)': [3],
+  'y = Reciprocal(f)': [3],
+  'y = Neg(v)': [4],
+  'y = Max(v, w)': [4],
+  'y = Less(v, w)': [4],
+  't = Less(v, w) y = Where(t, v, w)': [4, 4],
+  't = Less(v, w) y = Not(t)': [4, 4],
+  'y = Slice(v, i1, end)': [3],
+  'y = Slice(v, minus, low, i0, minus), int64[1] low = {-9223372036854775807}': [4],
+  'y = Slice(v, i0, end, i0, i2)': [2],
+  'y = Slice(m, i1, end, i1)': [4],
+  'y = Slice(m, minus, low, i0, minus), int64[1] low = {-9223372036854775807}': [6],
+  'y = Slice(m, a, b), int64[2] a = {1, 0}, int64[2] b = {2, 2}': [2],
+  'y = NonZero(b), int64[2, 3] b = {0, 1, 2, 3, 0, 5}': [8],
+  's = Shape(x) y = Slice(s, minus, end)': [3, 1],
+  's = Shape<start = 1>(x) y = Gather<axis = 0>(s, i0)': [2, 1],
+  's = Shape<start = -2, end = -1>(x) y = Identity(s)': [1, 1],
+  'y = Gather<axis = 0>(v, minus)': [1],
+  's = Shape(x) p = ReduceProd<keepdims = 0>(s) y = Sqrt(c) q = Identity(p), float c = {4}': [
+    3, 1, 1, 1,
+  ],
+  'y = Size(m)': [1],
+  'y = Concat<axis = 0>(v, w, i2)': [9],
+  'a, y = Split<axis = 0, num_outputs = 2>(f)': [2, 1],
+  'y = Transpose(m)': [6],
+  'y = Reshape(v, s), int64[2] s = {2, -1}': [4],
+  'y = Unsqueeze(v, s), int64[2] s = {0, -1}': [4],
+  't = Unsqueeze(v, s) y = Squeeze(t), int64[2] s = {0, 2}': [4, 4],
+  'y = Expand(i2, s), int64[2] s = {2, 3}': [6],
+  'y = Range(a, b, c), int64 a = {10}, int64 b = {1}, int64 c = {-3}': [3],
+  'y = Range(a, b, c), float a = {0}, float b = {1}, float c = {0.3}': [4],
+  'y = ConstantOfShape<value = int64[1] one {5}>(s), int64[2] s = {2, 2}': [4],
+  'y = ConstantOfShape(i2)': [2],
+  'y = ReduceSum(v)': [1],
+  'y = ReduceMax<keepdims = 0>(v)': [1],
+};
+
+function knownElements([nodes, constants = '']: (typeof CASES)[number]): readonly number[] {
+  const model = graph(nodes, constants);
+  const facts = inferFacts(model).of(model.graph);
+  return model.graph.nodes.flatMap(({ outputs }) =>
+    outputs
+      .filter((name) => name !== '')
+      .map((name) => facts.get(name)?.elements?.filter((one) => one !== undefined).length ?? 0),
+  );
+}
+
+/** Types of operators that evaluate constants in some case. */
+function evaluating(): readonly string[] {
+  const types = CASES.flatMap(([nodes, constants = '']) => {
+    const model = graph(nodes, constants);
+    const facts = inferFacts(model).of(model.graph);
+    return model.graph.nodes
+      .filter(({ outputs }) => outputs.some((name) => facts.get(name)?.elements !== undefined))
+      .map(({ opType }) => opType);
+  });
+  return [...new Set(types)].sort();
+}
+
 describe('operators', () => {
+  it('evaluate as many elements as they always did', () => {
+    const found = CASES.map((one) => [one.join(''), knownElements(one)] as const);
+    const known = Object.fromEntries(found.filter(([, counts]) => counts.some(Boolean)));
+    expect(known).toEqual(KNOWN);
+  });
+
+  it.each(evaluating())('the counts above notice when %s evaluates no more', (opType) => {
+    const before = CASES.map(knownElements);
+    const spec = findOp('', opType) as { infer: OpSpec['infer'] };
+    const { infer } = spec;
+    spec.infer = (...args) => infer(...args).map(({ elements: _, ...facts }) => facts);
+    try {
+      expect(CASES.map(knownElements)).not.toEqual(before);
+    } finally {
+      spec.infer = infer;
+    }
+  });
+
   it.each(CASES.map(([nodes, constants = '']) => ({ nodes, constants })))(
     '$nodes',
     async ({ nodes, constants }) => {
