@@ -1,5 +1,7 @@
 /** Types of what slides a window over its input, or pads it. */
+
 import type { MilDim } from './mil.ts';
+import { MilShapeError } from './mil-shape-error.ts';
 import type { Operands, Rule } from './operands.ts';
 
 /** Padding of the last axes. */
@@ -59,5 +61,5 @@ export const pool: Rule = (o) => {
 /** Throws an Error when two sizes that must be equal are known and are not. */
 export function agree(a: MilDim, b: MilDim, what: string): void {
   if (a !== undefined && b !== undefined && a !== b)
-    throw new Error(`${what} differs (got ${a} and ${b})`);
+    throw new MilShapeError(`${what} differs (got ${a} and ${b})`);
 }

@@ -1,6 +1,8 @@
 /** Types of what MIL operators make, by the rules of Apple's own front end. One row for each operator. */
+
 import { agree, conv, pad, pool } from './infer-windows.ts';
 import type { MilDataType, MilDim, MilTensorType } from './mil.ts';
+import { MilShapeError } from './mil-shape-error.ts';
 import type { Operands, Rule } from './operands.ts';
 
 const same: Rule = (o) => [o.typeOf('x')];
@@ -15,7 +17,7 @@ function broadcastDims(a: readonly MilDim[], b: readonly MilDim[]): readonly Mil
     if (x === 1) return y;
     if (y === 1 || x === y) return x;
     if (x === undefined || y === undefined) return x ?? y;
-    throw new Error(`shapes [${a}] and [${b}] do not broadcast`);
+    throw new MilShapeError(`shapes [${a}] and [${b}] do not broadcast`);
   });
 }
 
@@ -38,7 +40,7 @@ const reduce: Rule = (o) => {
 function axesOf(o: Operands, parameter: string, rank: number): readonly number[] {
   return (o.numbers(parameter) ?? []).map((axis) => {
     if (axis < -rank || axis >= rank)
-      throw new Error(`${parameter} ${axis} is outside rank ${rank}`);
+      throw new MilShapeError(`${parameter} ${axis} is outside rank ${rank}`);
     return axis < 0 ? axis + rank : axis;
   });
 }
@@ -52,7 +54,7 @@ const matmul: Rule = (o) => {
   const turned = (dims: readonly MilDim[], parameter: string): readonly MilDim[] =>
     o.numbers(parameter)?.[0] === 1 ? [...dims.slice(0, -2), dims.at(-1), dims.at(-2)] : dims;
   const [a, b] = [turned(x.dims, 'transpose_x'), turned(y.dims, 'transpose_y')];
-  if (a.length < 2 || b.length < 2) throw new Error('operands need rank 2');
+  if (a.length < 2 || b.length < 2) throw new MilShapeError('operands need rank 2');
   agree(a.at(-1), b.at(-2), 'inner size');
   return [
     {
@@ -72,7 +74,9 @@ const linear: Rule = (o) => {
 const select: Rule = (o) => {
   const [cond, a, b] = [o.typeOf('cond'), o.typeOf('a'), o.typeOf('b')];
   if (`${cond.dims}` !== `${a.dims}` || `${a.dims}` !== `${b.dims}`) {
-    throw new Error(`cond, a and b need one shape (got [${cond.dims}], [${a.dims}], [${b.dims}])`);
+    throw new MilShapeError(
+      `cond, a and b need one shape (got [${cond.dims}], [${a.dims}], [${b.dims}])`,
+    );
   }
   return [a];
 };
@@ -97,16 +101,16 @@ const gatherNd: Rule = (o) => {
 const concat: Rule = (o) => {
   const list = o.listOf('values');
   const [first] = list;
-  if (first === undefined) throw new Error('values are empty');
+  if (first === undefined) throw new MilShapeError('values are empty');
   const axis = axisOf(o, first.dims.length);
   const sizes = list.map(({ dims }) => {
-    if (dims.length !== first.dims.length) throw new Error('values differ in rank');
+    if (dims.length !== first.dims.length) throw new MilShapeError('values differ in rank');
     dims.forEach((dim, at) => {
       if (at !== axis) agree(dim, first.dims[at], `size of axis ${at}`);
     });
     return dims[axis];
   });
-  if (sizes.includes(0)) throw new Error('a value is empty');
+  if (sizes.includes(0)) throw new MilShapeError('a value is empty');
   const total = sizes.reduce<MilDim>(
     (sum, size) => (sum === undefined || size === undefined ? undefined : sum + size),
     0,
@@ -184,7 +188,7 @@ const transpose: Rule = (o) => {
   const { dataType, dims } = o.typeOf('x');
   const perm = axesOf(o, 'perm', dims.length);
   if (new Set(perm).size !== dims.length)
-    throw new Error(`perm [${perm}] is no permutation of rank ${dims.length}`);
+    throw new MilShapeError(`perm [${perm}] is no permutation of rank ${dims.length}`);
   return [{ dataType, dims: perm.map((axis) => dims[axis]) }];
 };
 

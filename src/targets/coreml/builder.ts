@@ -1,4 +1,5 @@
 /** Builds the operations of a program: names them, fills every parameter, infers every type. */
+import { UnsupportedError } from '../../errors.ts';
 import { inferMilTypes } from '../../formats/coreml/infer.ts';
 import {
   type MilArgument,
@@ -8,6 +9,7 @@ import {
   type MilValue,
   milText,
 } from '../../formats/coreml/mil.ts';
+import { MilShapeError } from '../../formats/coreml/mil-shape-error.ts';
 import {
   isConstexpr,
   LATER_PARAMETERS,
@@ -90,7 +92,7 @@ export function createBuilder(specification: number, taken: Iterable<string>): B
   };
   const emitAll = (type: string, wanted: readonly string[], operands: Operands): readonly Ref[] => {
     const given = bind(type, specification, operands, literal);
-    const types = inferMilTypes(operandsOf(type, given));
+    const types = inferred(type, given);
     const outputs = types.map((of, index) => ({ name: nameFor(wanted[index] ?? type), type: of }));
     const name = milText(outputs[0]?.name ?? type);
     operations.push(
@@ -183,6 +185,21 @@ function bind(
       return [name, [literal(parameter, operand as Literal, dataType)]];
     }),
   );
+}
+
+/** Sizes that do not go together are the model's, or those that were asked for: no defect of ours. */
+function inferred(
+  type: string,
+  given: ReadonlyMap<string, readonly Ref[]>,
+): ReturnType<typeof inferMilTypes> {
+  try {
+    return inferMilTypes(operandsOf(type, given));
+  } catch (error) {
+    if (!(error instanceof MilShapeError)) throw error;
+    throw new UnsupportedError(`has sizes that do not fit (${type}: ${error.message})`, {
+      cause: error,
+    });
+  }
 }
 
 function refsOf(operand: Operands[string] | undefined): readonly Ref[] | undefined {

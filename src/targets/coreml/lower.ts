@@ -14,7 +14,7 @@ import {
   castTo,
   type Lowering,
   type LowerNode,
-  milTypeOf,
+  MIL_KINDS,
   read,
   shapeOf,
 } from './lowering.ts';
@@ -82,7 +82,7 @@ export function lowerToCoreml(source: Model, options: CoremlOptions): LoweredCor
   const inputs = model.graph.inputs
     .filter(({ name }) => !model.graph.initializers.has(name))
     .map(({ name }): MilFeature => {
-      const dataType = featureType(view.facts(name).dataType);
+      const dataType = featureType(view.facts(name).dataType, name);
       const shape = shapeOf(lowering, name);
       lowering.values.set(name, { name: names.get(name)!, type: { dataType, dims: shape } });
       return { name: names.get(name)!, dataType, shape: requireFeature(shape, name) };
@@ -123,12 +123,15 @@ function requireFeature(shape: readonly number[], name: string): readonly number
   );
 }
 
-function featureType(dataType: string | undefined): MilFeature['dataType'] {
-  return dataType === 'float32'
-    ? 'fp32'
-    : milTypeOf(dataType, 'fp16') === 'fp16'
-      ? 'fp16'
-      : 'int32';
+function featureType(dataType: string | undefined, name: string): MilFeature['dataType'] {
+  const kind = MIL_KINDS.get(dataType ?? '');
+  if (kind === undefined) {
+    throw new UnsupportedError(
+      `target coreml: ${name} has elements that Core ML does not pass (got ${dataType ?? 'an unknown type'}, expected ${[...MIL_KINDS.keys()].join(', ')}). Export the model with another type, or with target onnx.`,
+    );
+  }
+  if (kind !== 'float') return 'int32';
+  return dataType === 'float32' ? 'fp32' : 'fp16';
 }
 
 function featureNames({ graph }: Model): ReadonlyMap<string, string> {
@@ -146,7 +149,7 @@ function featureNames({ graph }: Model): ReadonlyMap<string, string> {
 
 /** Every output is made by an operation of its own, under the name that apps use. */
 function giveOut(lowering: Lowering, value: string, name: string): Ref {
-  const wanted = featureType(lowering.view.facts(value).dataType);
+  const wanted = featureType(lowering.view.facts(value).dataType, value);
   const ref = read(lowering, value, wanted === 'fp32' ? 'fp32' : 'fp16');
   const typed = castTo(lowering, ref, wanted);
   const operations = lowering.builder.operations as MilOperation[];
@@ -238,7 +241,7 @@ function standIn(lowering: Lowering, name: string, index: number): void {
   lowering.values.set(name, {
     name: `refused_${index}`,
     type: {
-      dataType: milTypeOf(dataType, 'fp16'),
+      dataType: MIL_KINDS.get(dataType ?? '') === 'int32' ? 'int32' : 'fp16',
       dims: (shape ?? []).map((dim) => (typeof dim === 'number' ? dim : undefined)),
     },
   });

@@ -1,7 +1,6 @@
 /** What the rows of `ops/` see of the lowering. */
 import { UnsupportedError } from '../../errors.ts';
 import type { MilDataType } from '../../formats/coreml/mil.ts';
-import { isFloatDataType } from '../../ir/data-type.ts';
 import type { Node } from '../../ir/model.ts';
 import type { Tensor } from '../../ir/tensor.ts';
 import { numbersOf } from '../../ops/op-spec.ts';
@@ -109,10 +108,21 @@ function readConstant(lowering: Lowering, value: string, float: 'fp16' | 'fp32')
   return made;
 }
 
-/** Returns the element type of a program for one of ONNX. */
+/** Element types of ONNX by what stands for them; others would have other values in int32. */
+export const MIL_KINDS: ReadonlyMap<string, 'float' | 'bool' | 'int32'> = new Map([
+  ['float16', 'float'],
+  ['float32', 'float'],
+  ['bfloat16', 'float'],
+  ['bool', 'bool'],
+  ['int32', 'int32'],
+  ['int64', 'int32'],
+]);
+
+/** Returns the element type of a program for one of ONNX. Throws {@link NotLowered} when none stands for it. */
 export function milTypeOf(dataType: string | undefined, float: 'fp16' | 'fp32'): MilDataType {
-  if (dataType === 'bool') return 'bool';
-  return dataType !== undefined && isFloatDataType(dataType as never) ? float : 'int32';
+  const kind = MIL_KINDS.get(dataType ?? '');
+  if (kind === undefined) throw new NotLowered(`has elements of ${dataType ?? 'an unknown type'}`);
+  return kind === 'float' ? float : kind;
 }
 
 /** Says that the program's value for an output of a node is `ref`. */

@@ -210,3 +210,41 @@ describe('lowering to Core ML', () => {
     );
   });
 });
+
+describe('what Core ML cannot hold', () => {
+  it.each(['uint8', 'uint64', 'string', 'complex64', 'float64'] as const)(
+    'is named: elements of %s, which int32 or fp16 would silently change',
+    (type) => {
+      const through = model({
+        nodes: [node('Identity', ['x'], 'y')],
+        inputs: [value('x', type, [2, 3])],
+        outputs: [value('y', type, [2, 3])],
+      });
+      expect(() => lowerToCoreml(through, { sizes: {} })).toThrow(
+        `target coreml: x has elements that Core ML does not pass (got ${type}, expected float16`,
+      );
+      const inside = model({
+        nodes: [
+          node('Cast', ['x'], 'c', { to: type === 'uint64' ? 13n : 2n }),
+          node('Cast', ['c'], 'y', { to: 1n }),
+        ],
+        inputs: [value('x', 'float32', [2, 3])],
+        outputs: [value('y', 'float32', [2, 3])],
+      });
+      expect(() => lowerToCoreml(inside, { sizes: {} })).toThrow(/Cast.* has elements of uint/);
+    },
+  );
+
+  it('is named: sizes that do not go together, of the model or as they were asked for', () => {
+    const source = model({
+      nodes: [node('Add', ['x', 'mask'], 'y')],
+      inputs: [value('x', 'float32', [1, 'tokens']), value('mask', 'float32', [1, 'total'])],
+      outputs: [value('y', 'float32', [1, 'tokens'])],
+    });
+    const lower = () => lowerToCoreml(source, { sizes: { tokens: 7, total: 9 } });
+    expect(lower).toThrow(UnsupportedError);
+    expect(lower).toThrow(
+      /Add.* has sizes that do not fit \(add: shapes \[1,7\] and \[1,9\] do not/,
+    );
+  });
+});
