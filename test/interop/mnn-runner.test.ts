@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RunnerError, UnavailableError, UsageError } from '../../src/errors.ts';
@@ -51,6 +51,34 @@ describe.skipIf(python === undefined)('the MNN runner', () => {
     );
     expect((await session.run(feed(1))).size).toBe(1);
     await session.close();
+  });
+
+  it('refuses a number beyond int32, which would come out as another one', async () => {
+    const source = model({
+      nodes: [node('Neg', ['ids'], 'y')],
+      inputs: [value('ids', 'int64', ['n'])],
+      outputs: [value('y', 'int64', ['n'])],
+    });
+    const session = await openMnn(await writeLowered(source, temporaryFolder()), { python });
+    const ids = (...numbers: bigint[]): Feeds =>
+      new Map([
+        ['ids', { dataType: 'int64', dims: [1], data: BigInt64Array.from(numbers) } as const],
+      ]);
+    expect([...(await session.run(ids(-2147483647n))).get('y')!.data]).toEqual([2147483647]);
+    await expect(session.run(ids(2147483648n))).rejects.toThrow(
+      'input ids: MNN is fed int32 (got 2147483648, expected -2147483648 to 2147483647)',
+    );
+    await session.close();
+  });
+
+  it('refuses a file whose description of its inputs is damaged', async () => {
+    const path = await sine();
+    const bytes = readFileSync(path, 'latin1');
+    expect(bytes).toContain('"dataType":"float32"');
+    writeFileSync(path, bytes.replace('"dataType":"float32"', '"dataType":"float99"'), 'latin1');
+    await expect(openMnn(path, { python })).rejects.toThrow(
+      /model\.mnn: is not the description .*inputs\.0\.dataType/,
+    );
   });
 
   it('says what the runtime said of a file that it does not load', async () => {

@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import { RunnerError, UnavailableError, UsageError } from '../../errors.ts';
+import { parseRecord } from '../../parse-record.ts';
 import type { Feeds, TensorValue } from '../../values/tensor-value.ts';
 import type { Session, SessionValue } from '../runner.ts';
 import { findMnn } from './find-mnn.ts';
@@ -51,7 +53,7 @@ export async function openMnn(path: string, options: MnnOptions = {}): Promise<S
       hints,
     });
     const declared = header['inputs'] as readonly SessionValue[];
-    const note = parseNote(String(header['note']));
+    const note = parseNote(String(header['note']), path);
     const byName = (values: readonly SessionValue[], name: string): SessionValue | undefined =>
       values.find((value) => value.name === name);
     const inputs = declared.map((value) => byName(note.inputs, value.name) ?? value);
@@ -77,14 +79,21 @@ export async function openMnn(path: string, options: MnnOptions = {}): Promise<S
   }
 }
 
-/** What autoglm writes into its files about inputs and outputs; nothing where somebody else wrote the file. */
-function parseNote(text: string): {
-  readonly inputs: readonly SessionValue[];
-  readonly outputs: readonly SessionValue[];
-} {
-  const nothing = { inputs: [], outputs: [] };
-  if (!text.startsWith('{"inputs":')) return nothing;
-  return JSON.parse(text) as typeof nothing;
+const noteValue = z.object({
+  name: z.string(),
+  dataType: z.enum(['float32', 'int32']),
+  dims: z.array(z.union([z.string(), z.int()])),
+});
+const noteSchema = z.object({ inputs: z.array(noteValue), outputs: z.array(noteValue) });
+
+/**
+ * Returns what autoglm writes into its files about inputs and outputs; nothing where somebody else wrote the
+ * file. Throws FormatError naming `path` when it is damaged.
+ */
+function parseNote(text: string, path: string): z.infer<typeof noteSchema> {
+  if (!text.startsWith('{"inputs":')) return { inputs: [], outputs: [] };
+  const what = 'the description of its inputs that autoglm leaves in a .mnn';
+  return parseRecord(text, noteSchema, { where: path, what, cure: 'Export it again.' });
 }
 
 type Request = readonly [order: Readonly<Record<string, unknown>>, payload: readonly Uint8Array[]];
@@ -121,9 +130,16 @@ function converted(
     throw new UsageError(`input ${name}: MNN is fed float32 (got ${given}). Widen the sample.`);
   }
   const numbers = data as ArrayLike<number | bigint>;
-  if (dataType === 'int32')
-    return data instanceof Int32Array ? data : Int32Array.from(numbers, Number);
-  return data instanceof Float32Array ? data : Float32Array.from(numbers, Number);
+  if (dataType !== 'int32') {
+    return data instanceof Float32Array ? data : Float32Array.from(numbers, Number);
+  }
+  if (data instanceof Int32Array) return data;
+  return Int32Array.from(numbers, (number) => {
+    if ((Number(number) | 0) === Number(number)) return Number(number);
+    throw new UsageError(
+      `input ${name}: MNN is fed int32 (got ${number}, expected -2147483648 to 2147483647). Change the sample.`,
+    );
+  });
 }
 
 function pick({ header, payload }: Answer, fetches: readonly string[] | undefined): Feeds {
