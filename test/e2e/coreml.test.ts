@@ -9,6 +9,7 @@ import { inTemporaryFolder } from '../kit/temporary-folder.ts';
 
 const VIT = join(root, 'fixtures/vit-fashion/optimum');
 const IMAGES = join(root, 'calibration/fashion-mnist');
+const EXPORT = ['export', VIT, '--target', 'coreml', '--data', IMAGES];
 const SHAPE = ['--shape', 'pixel_values:1x1x28x28'];
 
 describe('export --target coreml', () => {
@@ -18,14 +19,9 @@ describe('export --target coreml', () => {
       inTemporaryFolder(async (folder) => {
         const out = join(folder, 'out');
         const done = await spawnAutoglm([
-          'export',
-          VIT,
-          '--target',
-          'coreml',
+          ...EXPORT,
           '--recipe',
           recipe,
-          '--data',
-          IMAGES,
           '--samples',
           '8',
           ...SHAPE,
@@ -52,18 +48,7 @@ describe('export --target coreml', () => {
     () =>
       inTemporaryFolder(async (folder) => {
         const out = join(folder, 'out');
-        const done = await spawnAutoglm([
-          'export',
-          VIT,
-          '--target',
-          'coreml',
-          '--recipe',
-          'w8a16',
-          '--data',
-          IMAGES,
-          '-o',
-          out,
-        ]);
+        const done = await spawnAutoglm([...EXPORT, '--recipe', 'w8a16', '-o', out]);
         expect(done.code).toBe(5);
         expect(done.stderr).toMatch(
           /num_channels, height, width .*--shape pixel_values:1x64x64x64/,

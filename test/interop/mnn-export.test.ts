@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { main } from '../../src/cli/main.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { root } from '../kit/paths.ts';
+import { runMain } from '../kit/run-main.ts';
 import { sharedFolder } from '../kit/temporary-folder.ts';
 import { mnnPython } from './run-mnn.ts';
 
@@ -12,22 +12,6 @@ const data = join(root, 'calibration/fashion-images');
 const output = join(folder, 'mnn');
 const python = await mnnPython();
 const before = process.env['AUTOGLM_MNN_PYTHON'];
-
-/** What `autoglm ... --json` prints, and its exit code. */
-async function autoglm(...args: string[]): Promise<{ code: number; text: string }> {
-  let text = '';
-  const write = vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
-    text += String(chunk);
-    return true;
-  });
-  const quiet = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
-  try {
-    return { code: await main([...args, '--json']), text };
-  } finally {
-    write.mockRestore();
-    quiet.mockRestore();
-  }
-}
 
 describe.skipIf(python === undefined)('export --target mnn', () => {
   beforeAll(() => {
@@ -40,7 +24,7 @@ describe.skipIf(python === undefined)('export --target mnn', () => {
 
   it('writes a smoothed W8A8 plan and verifies it in the real runtime', async () => {
     const args = ['export', model, '--target', 'mnn', '--data', data, '--samples', '32'];
-    const { code, text } = await autoglm(...args, '-o', output);
+    const { code, text } = await runMain(...args, '-o', output);
     expect(code, text).toBe(0);
     const { manifest, check } = JSON.parse(text);
     expect(manifest).toMatchObject({
@@ -70,7 +54,7 @@ describe.skipIf(python === undefined)('export --target mnn', () => {
       '32',
       '--no-latency',
     ];
-    const { code, text } = await autoglm(...args, '--device', 'cpu-low-memory');
+    const { code, text } = await runMain(...args, '--device', 'cpu-low-memory');
     expect(code, text).toBe(0);
     const { accuracy, device } = JSON.parse(text);
     expect(device.id).toBe('cpu-low-memory');
@@ -80,7 +64,7 @@ describe.skipIf(python === undefined)('export --target mnn', () => {
   it('says what to type where no Python has MNN, and calls nothing verified', async () => {
     process.env['AUTOGLM_MNN_PYTHON'] = process.execPath;
     const args = ['export', model, '--target', 'mnn', '--recipe', 'w8a16', '--data', data];
-    const { code, text } = await autoglm(...args, '--samples', '8', '-o', join(folder, 'alone'));
+    const { code, text } = await runMain(...args, '--samples', '8', '-o', join(folder, 'alone'));
     process.env['AUTOGLM_MNN_PYTHON'] = python;
     expect(code, text).toBe(0);
     const { manifest, check } = JSON.parse(text);
@@ -90,17 +74,17 @@ describe.skipIf(python === undefined)('export --target mnn', () => {
   });
 
   it('is told of by doctor, with the Python that has it or what to type', async () => {
-    const found = JSON.parse((await autoglm('doctor')).text);
+    const found = JSON.parse((await runMain('doctor')).text);
     expect(found.mnn).toEqual({ version: '3.6.1', python });
     process.env['AUTOGLM_MNN_PYTHON'] = process.execPath;
-    const missing = JSON.parse((await autoglm('doctor')).text);
+    const missing = JSON.parse((await runMain('doctor')).text);
     process.env['AUTOGLM_MNN_PYTHON'] = python;
     expect(missing.mnn.reason).toMatch(/has no MNN .*pip install MNN==3\.6\.1 numpy/);
   });
 
   it('refuses an artifact whose weights are damaged or gone', async () => {
     writeFileSync(join(output, 'model.mnn.weight'), new Uint8Array(10));
-    const { code, text } = await autoglm('check', output, '--against', model, '--data', data);
+    const { code, text } = await runMain('check', output, '--against', model, '--data', data);
     expect(code).toBe(4);
     expect(text).toMatch(/its weight lies outside the \.weight file/);
   });

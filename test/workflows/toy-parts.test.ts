@@ -4,9 +4,8 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { main } from '../../src/cli/main.ts';
 import { RUNNERS } from '../../src/runners/index.ts';
 import { onnxruntimeRunner } from '../../src/runners/onnxruntime/onnxruntime-runner.ts';
 import type { Runner } from '../../src/runners/runner.ts';
@@ -16,6 +15,7 @@ import type { Target } from '../../src/targets/target.ts';
 import { STAGES } from '../../src/workflows/pipeline/index.ts';
 import type { StageKind } from '../../src/workflows/pipeline/stage-kind.ts';
 import { root } from '../kit/paths.ts';
+import { runMain } from '../kit/run-main.ts';
 import { sharedFolder } from '../kit/temporary-folder.ts';
 
 const TOY: Target = {
@@ -74,25 +74,6 @@ const folder = sharedFolder();
 const model = join(root, 'fixtures/vit-fashion/optimum');
 const data = join(root, 'calibration/fashion-images');
 
-/** What `autoglm ... --json` prints, and its exit code. */
-async function autoglm(
-  ...args: string[]
-): Promise<{ code: number; json: Record<string, unknown> }> {
-  let text = '';
-  const write = vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
-    text += String(chunk);
-    return true;
-  });
-  const quiet = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
-  try {
-    const code = await main([...args, '--json']);
-    return { code, json: JSON.parse(text) };
-  } finally {
-    write.mockRestore();
-    quiet.mockRestore();
-  }
-}
-
 beforeAll(() => {
   (TARGETS as Target[]).push(TOY);
   (RUNNERS as Runner[]).push(TOY_RUNNER);
@@ -106,7 +87,7 @@ describe('parts that are registered, and named nowhere else', () => {
   const output = join(folder, 'named');
 
   it('a target exports, has a flag of its own, and is checked by the runner that reads its kind', async () => {
-    const { code, json } = await autoglm(
+    const { code, json } = await runMain(
       ...['export', model, '--target', 'toy', '--greeting', 'good day'],
       ...['--data', data, '--samples', '16', '-o', output],
     );
@@ -131,7 +112,7 @@ describe('parts that are registered, and named nowhere else', () => {
   });
 
   it('a setting of one target is refused by another, a value that it does not take by itself', async () => {
-    const refused = await autoglm(
+    const refused = await runMain(
       'export',
       model,
       '--target',
@@ -157,7 +138,7 @@ describe('parts that are registered, and named nowhere else', () => {
       'export: { toy: { greeting: moin } }',
     ];
     writeFileSync(config, lines.join('\n'));
-    const { code, json } = await autoglm('run', config);
+    const { code, json } = await runMain('run', config);
     expect(code, JSON.stringify(json)).toBe(0);
     const stages = json['stages'] as readonly { name: string }[];
     const names = ['calibrate', 'quantize', 'export', 'check', 'toy-stage'];
@@ -169,7 +150,7 @@ describe('parts that are registered, and named nowhere else', () => {
   it('without a runner the artifact is written, said not to be run, and never called verified', async () => {
     (RUNNERS as Runner[]).pop();
     const args = ['export', model, '--target', 'toy', '--data', data, '--samples', '8'];
-    const { code, json } = await autoglm(...args, '-o', join(folder, 'alone'));
+    const { code, json } = await runMain(...args, '-o', join(folder, 'alone'));
     (RUNNERS as Runner[]).push(TOY_RUNNER);
     expect(code, JSON.stringify(json)).toBe(0);
     expect(json).toMatchObject({
