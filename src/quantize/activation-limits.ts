@@ -1,4 +1,4 @@
-import { isIntegerScheme } from '../recipe/recipe.ts';
+import { isCalibratedScheme, isIntegerScheme } from '../recipe/recipe.ts';
 import type { ActivationRanges } from './quantization-plan.ts';
 import type { SelectedScheme } from './select-scheme.ts';
 
@@ -39,9 +39,10 @@ function whyFloat(
 ): string | undefined {
   const range = ranges.get(input);
   if (scheme === 'w8a8-dynamic') return range?.unfitInRun;
-  if (scheme !== 'w8a8') return undefined;
+  if (!isCalibratedScheme(scheme)) return undefined;
   if (range === undefined) return `no calibrated range for ${input}`;
-  if (range.unfit !== undefined) return range.unfit;
+  const unfit = scheme === 'w8a8x2' ? range.unfitInPlanes : range.unfit;
+  if (unfit !== undefined) return unfit;
   const isKnown = Number.isFinite(range.min) && Number.isFinite(range.max);
   return isKnown ? undefined : `range of ${input} is not finite`;
 }

@@ -1,4 +1,5 @@
-import type { Range } from '../numerics/affine.ts';
+import { chooseScale, type Range } from '../numerics/affine.ts';
+import { throughPlane, throughPlanes } from '../numerics/planes.ts';
 import type { ActivationRange, ActivationRanges } from './quantization-plan.ts';
 import { type SampledVector, type TypicalSqnr, typicalSqnr } from './typical-sqnr.ts';
 
@@ -39,7 +40,9 @@ export function judgeRanges(
     [...ranges].map(([name, range]): [string, ActivationRange] => {
       const activation = seen.get(name);
       if (activation === undefined) return [name, range];
-      if (activation.reach === 0) return [name, { ...range, unfit: NEVER_REACHED }];
+      if (activation.reach === 0) {
+        return [name, { ...range, unfit: NEVER_REACHED, unfitInPlanes: NEVER_REACHED }];
+      }
       return [name, { ...range, ...whatIsLost(range, activation, scales.get(name), symmetric) }];
     }),
   );
@@ -50,14 +53,23 @@ function whatIsLost(
   { reach, rows = [] }: SeenActivation,
   scales: Float32Array | undefined,
   symmetric: boolean,
-): Pick<ActivationRange, 'unfit' | 'unfitInRun'> {
+): Pick<ActivationRange, 'unfit' | 'unfitInPlanes' | 'unfitInRun'> {
   const vectors = rows.map(({ values }) => divide(values, scales));
-  const scheme = { dataType: 'uint8', symmetric } as const;
-  const inRun = rows.map((row, index) => rangeInRun(range, row.reach / reach, vectors[index]!));
-  const all = rows.map(() => range);
-  const unfit = reasonOf(typicalSqnr(vectors, all, scheme));
-  const unfitInRun = reasonOf(typicalSqnr(vectors, inRun, scheme));
-  return { ...(unfit && { unfit }), ...(unfitInRun && { unfitInRun }) };
+  const planeOf = (of: Range) => chooseScale(of, { dataType: 'uint8', symmetric });
+  const whole = planeOf(range);
+  const inRun = rows.map((row, index) => {
+    const vector = vectors[index]!;
+    return throughPlane(vector, planeOf(rangeInRun(range, row.reach / reach, vector)));
+  });
+  const reasonIn = (held: readonly Float32Array[]) => reasonOf(typicalSqnr(vectors, held));
+  const unfit = reasonIn(vectors.map((vector) => throughPlane(vector, whole)));
+  const unfitInPlanes = unfit && reasonIn(vectors.map((vector) => throughPlanes(vector, whole)));
+  const unfitInRun = reasonIn(inRun);
+  return {
+    ...(unfit && { unfit }),
+    ...(unfitInPlanes && { unfitInPlanes }),
+    ...(unfitInRun && { unfitInRun }),
+  };
 }
 
 /** The range of a run that reached a `share` of the whole, and holds its own rows in any case. */

@@ -14,6 +14,7 @@ import { rangesOf } from './activation-ranges.ts';
 import { judgeRanges, type SeenActivation } from './judge-ranges.ts';
 import { planQuantization } from './plan.ts';
 import type { ActivationRanges, QuantizationPlan } from './quantization-plan.ts';
+import { selectSchemes } from './select-scheme.ts';
 import { planSmoothing, smoothedInputs, smoothRanges } from './smooth/plan-smoothing.ts';
 import { surveyModel } from './survey-model.ts';
 
@@ -65,12 +66,20 @@ export async function planCompression(
   // with whole ranges and x1.019 with the best range of each tensor.
   const isAsAsked = smoothing === undefined || activations.calibrator !== 'auto';
   const calibrator = isAsAsked ? activations.calibrator : 'minmax';
-  const calibrated = rangesOf(calibration, { ...activations, calibrator });
+  const calibrated = rangesOf(calibration, { ...activations, calibrator }, inPlanes(twin, recipe));
   const scales = smoothedInputs(twin, smoothing);
   const smoothed = smoothRanges(calibrated, scales, channels);
   const judged = judgeRanges(smoothed, seenActivations(calibration), scales, activations.symmetric);
   const ranges = namedAsIn(model, twin, judged);
   return { plan: planQuantization(source, recipe, ranges, smoothing), ranges };
+}
+
+/** Values that layers read in two planes, which have codes enough for the whole range. */
+function inPlanes(twin: Model, recipe: Recipe): ReadonlySet<string> {
+  const layers = findOpenedLinears(openBodies(twin));
+  const { byLayer } = selectSchemes(layers, recipe);
+  const inTwo = layers.filter(({ name }) => byLayer.get(name)?.scheme === 'w8a8x2');
+  return new Set(inTwo.map(({ input }) => input));
 }
 
 function seenActivations({ tensors }: CalibrationFile): ReadonlyMap<string, SeenActivation> {

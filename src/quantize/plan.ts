@@ -8,7 +8,13 @@ import { int4RowBytes } from '../numerics/int4-blocks.ts';
 import type { Facts } from '../ops/op-spec.ts';
 import { constantValues } from '../passes/constant-nodes.ts';
 import { bodyOf, isReached } from '../passes/open-bodies.ts';
-import { GPTQ_MAX_WIDTH, int4Settings, type Recipe, type Scheme } from '../recipe/recipe.ts';
+import {
+  GPTQ_MAX_WIDTH,
+  int4Settings,
+  isCalibratedScheme,
+  type Recipe,
+  type Scheme,
+} from '../recipe/recipe.ts';
 import type { LinearLayer } from '../structure/linear-layer.ts';
 import { withoutConstantInput, withRange } from './activation-limits.ts';
 import { withinBody } from './body-limits.ts';
@@ -112,13 +118,15 @@ function withinLimits(layer: LinearLayer, choice: SelectedScheme): SelectedSchem
 
 /** Says of a layer with INT8 activations where its range was seen, when that was not in its own branch. */
 function saying(choice: SelectedScheme, borrowed: BorrowedRange | undefined): SelectedScheme {
-  if (choice.scheme !== 'w8a8' || borrowed === undefined) return choice;
+  if (!isCalibratedScheme(choice.scheme) || borrowed === undefined) return choice;
   return { ...choice, reason: `range of ${borrowed.from}` };
 }
 
 function requireRanges(drafts: readonly LayerDraft[], ranges: ActivationRanges): void {
   // What a Loop computes is never calibrated, so its layers do not count.
-  const wanting = drafts.filter(({ choice, isReached }) => choice.scheme === 'w8a8' && isReached);
+  const wanting = drafts.filter(
+    ({ choice, isReached }) => isCalibratedScheme(choice.scheme) && isReached,
+  );
   if (wanting.length === 0 || wanting.some(({ layer }) => ranges.has(layer.input))) return;
   throw new UsageError(
     `plan: no calibrated range for any of ${wanting.length} W8A8 layers ` +
@@ -142,7 +150,7 @@ function planLayer(
   { recipe, ranges, blockSizes, facts, nodeName }: LayerContext,
 ): PlannedLayer {
   const { node, weight } = layer;
-  const range = choice.scheme === 'w8a8' ? ranges.get(layer.input) : undefined;
+  const range = isCalibratedScheme(choice.scheme) ? ranges.get(layer.input) : undefined;
   return {
     name: layer.name,
     node: node.name === '' ? nodeName(layer.name) : node.name,
@@ -209,10 +217,15 @@ function planWeight(
   const integerBytes =
     scheme === 'w4a16' && recipe !== undefined
       ? channels * int4RowBytes(count / channels, int4Settings(recipe))
-      : count + 4 * (blockSize === undefined ? channels : count / blockSize);
+      : count + 4 * (blockSize === undefined ? channels * scaleSets(scheme) : count / blockSize);
   const planned = { initializer, dims, dataType, bytesBefore };
   if (scheme === 'float') return { ...planned, bytesAfter: bytesBefore };
   return { ...planned, bytesAfter: integerBytes, ...(blockSize !== undefined && { blockSize }) };
+}
+
+/** Products do not share scales, and a layer in two planes is two. */
+function scaleSets(scheme: Scheme): number {
+  return scheme === 'w8a8x2' ? 2 : 1;
 }
 
 function requireSomething(

@@ -11,6 +11,8 @@ export interface ActivationRange {
   readonly calibrator: Exclude<CalibratorName, 'auto'>;
   /** Why integers of this range cannot stand for the activation; its layers then keep it float. */
   readonly unfit?: string | undefined;
+  /** The same of two planes of integers. */
+  readonly unfitInPlanes?: string | undefined;
   /** The same of integers whose range is found in every run. */
   readonly unfitInRun?: string | undefined;
 }
@@ -66,7 +68,7 @@ export interface PlannedLayer {
   readonly inFeatures: number;
   readonly outFeatures: number;
   readonly weight: PlannedWeight;
-  /** Present for `w8a8` alone. */
+  /** Present for `w8a8` and `w8a8x2` alone; of the latter the coarse plane, which says all of the residual one. */
   readonly activation?: PlannedActivation | undefined;
 }
 

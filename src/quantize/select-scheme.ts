@@ -19,7 +19,15 @@ export interface SelectedSchemes {
   readonly unmatchedRules: readonly string[];
 }
 
-const HEAD_SCHEMES = { 'weight-only': 'w8a16', float: 'float', w8a8: 'w8a8' } as const;
+const HEAD_SCHEMES = {
+  'weight-only': 'w8a16',
+  float: 'float',
+  w8a8: 'w8a8',
+  w8a8x2: 'w8a8x2',
+} as const;
+
+/** `w8a8` is the recipe's own kind of INT8 activations, calibrated or not. */
+const GATED_DOWN_SCHEMES = { 'weight-only': 'w8a16', w8a8x2: 'w8a8x2', w8a8: undefined } as const;
 
 /** Returns the scheme that the recipe gives each layer: default, then head, then the last matching rule. */
 export function selectSchemes(layers: readonly LinearLayer[], recipe: Recipe): SelectedSchemes {
@@ -59,8 +67,9 @@ function initialScheme(
 ): SelectedScheme {
   const usual = defaultScheme(recipe);
   const isGatedDown = layer.role === 'down' && gated.has(layer.block);
-  if (isGatedDown && recipe.gatedDown === 'weight-only' && isIntegerScheme(usual)) {
-    return { scheme: 'w8a16', reason: 'gated down' };
+  if (isGatedDown && isIntegerScheme(usual)) {
+    const scheme = GATED_DOWN_SCHEMES[recipe.gatedDown] ?? usual;
+    return scheme === usual ? { scheme } : { scheme, reason: 'gated down' };
   }
   if (layer.role !== 'head') return { scheme: usual };
   const scheme = HEAD_SCHEMES[recipe.head];

@@ -1,12 +1,3 @@
-import {
-  type AffineScheme,
-  chooseScale,
-  dequantize,
-  integerRange,
-  quantize,
-  type Range,
-} from '../numerics/affine.ts';
-
 /** A vector along the last axis of an activation, and the largest magnitude in the run that it was part of. */
 export interface SampledVector {
   readonly values: Float32Array;
@@ -22,18 +13,15 @@ export interface TypicalSqnr {
   readonly medianChannel: number;
 }
 
-/** Returns what integers of a range for each row (of one width) leave of the median row and channel. */
+/** Returns how `rows` (of one width) stand to what integers hold of them, at the median row and channel. */
 export function typicalSqnr(
   rows: readonly Float32Array[],
-  ranges: readonly Range[],
-  scheme: AffineScheme,
+  held: readonly Float32Array[],
 ): TypicalSqnr {
   const byRow = rows.map(noSums);
   const byChannel = Array.from({ length: rows[0]?.length ?? 0 }, noSums);
   rows.forEach((row, index) => {
-    const parameters = chooseScale(ranges[index]!, scheme);
-    const integers = quantize(row, parameters, integerRange(scheme), new Uint8Array(row.length));
-    const back = dequantize(integers, parameters);
+    const back = held[index]!;
     row.forEach((value, channel) => {
       for (const sums of [byRow[index]!, byChannel[channel]!]) {
         sums.signal += value ** 2;

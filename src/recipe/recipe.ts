@@ -2,11 +2,12 @@ import { z } from 'zod';
 import { LINEAR_ROLES } from '../structure/linear-layer.ts';
 
 /** How one linear layer is computed. */
-export const SCHEMES = ['w8a8', 'w8a8-dynamic', 'w8a16', 'w4a16', 'float'] as const;
+export const SCHEMES = ['w8a8', 'w8a8x2', 'w8a8-dynamic', 'w8a16', 'w4a16', 'float'] as const;
 
 /**
  * `w8a8`: INT8 weights per output channel and INT8 activations per tensor, integer product.
- * `w8a8-dynamic`: the same with a scale per run, from the extremes of the activation itself.
+ * `w8a8x2`: the same with activations in two planes of 8 bits, coarse and residual, and two integer products.
+ * `w8a8-dynamic`: as `w8a8` with a scale per run, from the extremes of the activation itself.
  * `w8a16`: INT8 weights only; activations stay float. `w4a16`: 4-bit weights in blocks of input
  * features, see {@link Int4Settings}. `float`: left as it is.
  */
@@ -19,7 +20,12 @@ export function byScheme<T>(of: (scheme: Scheme) => T): Readonly<Record<Scheme, 
 
 /** Says whether a scheme has INT8 activations. */
 export function isIntegerScheme(scheme: Scheme): boolean {
-  return scheme === 'w8a8' || scheme === 'w8a8-dynamic';
+  return isCalibratedScheme(scheme) || scheme === 'w8a8-dynamic';
+}
+
+/** Says whether a scheme has INT8 activations whose range calibration must have found. */
+export function isCalibratedScheme(scheme: Scheme): boolean {
+  return scheme === 'w8a8' || scheme === 'w8a8x2';
 }
 
 /** Ways to choose the range of an activation; `auto` takes the one with the best SQNR per tensor. */
@@ -162,11 +168,11 @@ export const RECIPE_SCHEMA = z
       .default('int8')
       .describe('Token tables: one INT8 scale per row, or left float.'),
     head: z
-      .enum(['weight-only', 'float', 'w8a8'])
+      .enum(['weight-only', 'float', 'w8a8', 'w8a8x2'])
       .default('weight-only')
       .describe('The product that makes the logits.'),
     gatedDown: z
-      .enum(['weight-only', 'w8a8'])
+      .enum(['weight-only', 'w8a8', 'w8a8x2'])
       .default('weight-only')
       .describe(
         'Down projections of gated FFNs, whose inputs hold the outliers of language models.',

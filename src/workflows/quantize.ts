@@ -8,7 +8,13 @@ import { planAhead } from '../quantize/plan-ahead.ts';
 import { parseQuantizationFile } from '../quantize/quantization-file.ts';
 import { budgetOf } from '../quantize/search/budget-options.ts';
 import { SEARCH_NAME } from '../quantize/search/search-file.ts';
-import { defaultScheme, type Recipe, type Scheme } from '../recipe/recipe.ts';
+import {
+  defaultScheme,
+  isCalibratedScheme,
+  isIntegerScheme,
+  type Recipe,
+  type Scheme,
+} from '../recipe/recipe.ts';
 import { writeThroughStaging } from '../storage/replace-folder.ts';
 import { runConfig } from './pipeline/run-config.ts';
 import type { Reporter } from './progress.ts';
@@ -213,9 +219,14 @@ function gainsFromCalibration(recipe: Recipe): boolean {
 export function needsRanges(recipe: Recipe): boolean {
   const schemes = schemesOf(recipe);
   const isSmoothed = recipe.smoothing !== 'none' && schemes.includes('w8a8-dynamic');
-  return isSmoothed || recipe.head === 'w8a8' || schemes.includes('w8a8');
+  return isSmoothed || schemes.some(isCalibratedScheme);
 }
 
+/** The schemes that a recipe may give a layer, whatever the model is. */
 function schemesOf(recipe: Recipe): readonly Scheme[] {
-  return [defaultScheme(recipe), ...recipe.rules.map(({ scheme }) => scheme)];
+  const usual = defaultScheme(recipe);
+  const named = recipe.rules.map(({ scheme }) => scheme);
+  if (recipe.head !== 'weight-only') named.push(recipe.head);
+  if (recipe.gatedDown === 'w8a8x2' && isIntegerScheme(usual)) named.push(recipe.gatedDown);
+  return [usual, ...named];
 }

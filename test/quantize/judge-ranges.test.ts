@@ -69,6 +69,18 @@ describe('judgeRanges', () => {
     expect(together.unfitInRun).toMatch('(0 dB)');
   });
 
+  it('finds in two planes what one plane loses, up to some 90 dB', () => {
+    const one = [{ size: 3000, reach: 3000 }, ...evenly.slice(1)];
+    expect(judge(seen(one), 3000)).not.toHaveProperty('unfitInPlanes');
+    // Steps of 24 / 255 = 0.09 for values of 0.01.
+    const tiny = [
+      { size: 3000, reach: 3000 },
+      ...evenly.slice(1).map(() => ({ size: 0.01, reach: 1 })),
+    ];
+    expect(judge(seen(tiny), 3000).unfitInPlanes).toMatch('rows of its input (0 dB)');
+    expect(judge({ reach: 0 }, 0).unfitInPlanes).toBe('calibration never reached it');
+  });
+
   it('knows an activation that was never more than zero', () => {
     const { unfit, unfitInRun } = judge({ reach: 0 }, 0);
     expect(unfit).toBe('calibration never reached it');

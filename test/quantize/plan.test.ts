@@ -4,7 +4,9 @@ import type { Model } from '../../src/ir/model.ts';
 import { planQuantization } from '../../src/quantize/plan.ts';
 import type { PlannedLayer } from '../../src/quantize/quantization-plan.ts';
 import { builtInRecipe, parseRecipe } from '../../src/recipe/load.ts';
+import { findLinears } from '../../src/structure/find-linears.ts';
 import { floats, linearModel, model, node, noise, ranges, value } from '../kit/models.ts';
+import { fixture } from '../kit/run-model.ts';
 
 const w8a8 = builtInRecipe('w8a8');
 
@@ -60,6 +62,26 @@ describe('planQuantization', () => {
     const recipe = parseRecipe('{ name: s, activations: { symmetric: true } }', 'test');
     const [layer] = planQuantization(chain(), recipe, all).layers;
     expect(layer!.activation).toMatchObject({ scale: Math.fround(10 / 255), zeroPoint: 128 });
+  });
+
+  it('gives the head and gated down projections two planes where the recipe says so', async () => {
+    const source = await fixture('glm-nano/optimum');
+    const known = ranges(
+      Object.fromEntries(findLinears(source).map(({ input }) => [input, [-1, 1]])),
+    );
+    const recipe = parseRecipe('{ name: planes, head: w8a8x2, gatedDown: w8a8x2 }', 'test');
+    const plan = planQuantization(source, recipe, known);
+    const inPlanes = plan.layers.filter(({ scheme }) => scheme === 'w8a8x2');
+    expect(inPlanes.map(({ role, reason }) => `${role}: ${reason}`)).toEqual([
+      ...new Array(6).fill('down: gated down'),
+      'head: head',
+    ]);
+    expect(inPlanes.every(({ activation }) => activation?.scale === Math.fround(2 / 255))).toBe(
+      true,
+    );
+    // Without a range the weight alone is left.
+    const blind = planQuantization(source, recipe, new Map([...known].slice(0, 1)));
+    expect(blind.totals.layers.w8a8x2).toBe(0);
   });
 
   it('lets the last matching rule win, over the head setting too', () => {

@@ -52,7 +52,7 @@ describe('parseRecipe', () => {
   it('names the rule, the known values and the nearest one for an unknown scheme', () => {
     expect(complaint('name: a\nrules:\n  - role: down\n    scheme: w8a166\n')).toBe(
       'my.yaml:4: rules[0].scheme: not a known value (got "w8a166", ' +
-        'expected w8a8, w8a8-dynamic, w8a16, w4a16, float). Did you mean "w8a16"?',
+        'expected w8a8, w8a8x2, w8a8-dynamic, w8a16, w4a16, float). Did you mean "w8a16"?',
     );
   });
 

@@ -5,7 +5,9 @@ import { indexUses } from '../../ir/index-uses.ts';
 import type { Model, Node, ValueInfo } from '../../ir/model.ts';
 import { withNodeNames } from '../../ir/rewrite.ts';
 import { inlineTensor, type Tensor } from '../../ir/tensor.ts';
-import type { QuantizationPlan } from '../quantization-plan.ts';
+import type { AffineParameters } from '../../numerics/affine.ts';
+import { residualPlane } from '../../numerics/planes.ts';
+import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 import { chooseSchemes } from './choose-schemes.ts';
 import { type GroupChoice, hasIntegerActivations, type SearchGroup } from './search-group.ts';
 
@@ -18,7 +20,8 @@ export interface SwitchableModel {
 
 /**
  * Returns the plan from which a model must be made for {@link makeSwitchable}: dynamic activations
- * are quantized there, so their layers have INT8 weights alone.
+ * are quantized there, so their layers have INT8 weights alone, and so are residual planes, beside the coarse
+ * ones of this plan.
  */
 export function switchablePlan(
   model: Model,
@@ -30,7 +33,13 @@ export function switchablePlan(
   );
   const { smoothing: _, layers: taken, ...chosen } = chooseSchemes(model, plan, groups, choices);
   // A product with its weight in blocks has no input to switch.
-  const layers = taken.map((layer, index) => ({ ...layer, weight: plan.layers[index]!.weight }));
+  const layers = taken.map(
+    (layer, index): PlannedLayer => ({
+      ...layer,
+      scheme: layer.scheme === 'w8a8x2' ? 'w8a8' : layer.scheme,
+      weight: plan.layers[index]!.weight,
+    }),
+  );
   return { ...chosen, layers, ...(plan.smoothing !== undefined && { smoothing: plan.smoothing }) };
 }
 
@@ -48,6 +57,7 @@ export function makeSwitchable(
   const { graph } = quantized;
   const state: SwitchState = {
     groups,
+    residuals: residualPlanes(plan, groups),
     producers: indexUses(graph).producers,
     freshName: nameMaker(graph),
     constants: [],
@@ -90,6 +100,8 @@ function isDynamic({ scheme }: SearchGroup): boolean {
 
 interface SwitchState {
   readonly groups: readonly SearchGroup[];
+  /** The residual plane of each group that has one. */
+  readonly residuals: ReadonlyMap<SearchGroup, AffineParameters>;
   readonly producers: ReadonlyMap<string, Node>;
   readonly freshName: (wanted: string) => string;
   readonly constants: Tensor[];
@@ -115,10 +127,11 @@ function selectInput(
   const key = `${index} ${input}`;
   const known = selected.get(key);
   if (known !== undefined) return { value: known, nodes: [] };
-  const pair = isDynamic(state.groups[index]!)
-    ? quantizeDynamically(state, input)
-    : staticPair(state, input);
-  if (pair === undefined) return undefined;
+  const group = state.groups[index]!;
+  const found = isDynamic(group) ? quantizeDynamically(state, input) : staticPair(state, input);
+  if (found === undefined) return undefined;
+  const residual = state.residuals.get(group);
+  const pair = residual === undefined ? found : addResidual(state, found, residual);
   const value = freshName(`${input}_switched`);
   selected.set(key, value);
   const position = freshName(`autoglm_switch_${index}_position`);
@@ -161,6 +174,47 @@ function quantizeDynamically({ freshName, dynamic }: SwitchState, original: stri
     makeNode('DequantizeLinear', names, [dequantized]),
   ];
   return { original, dequantized, nodes };
+}
+
+/** Adds the residual plane of a pair to its dequantized value. */
+function addResidual(
+  { freshName, constants }: SwitchState,
+  { original, dequantized, nodes }: QuantizedPair,
+  { scale, zeroPoint }: AffineParameters,
+): QuantizedPair {
+  const fresh = (part: string): string => freshName(`${original}_${part}`);
+  const scaleName = fresh('residual_scale');
+  const zeroName = fresh('residual_zero_point');
+  constants.push(
+    inlineTensor(scaleName, 'float32', [], new Uint8Array(Float32Array.of(scale).buffer)),
+    inlineTensor(zeroName, 'uint8', [], Uint8Array.of(zeroPoint)),
+  );
+  const [residual, integers, fine, sum] = ['residual', 'integers', 'fine', 'planes'].map(fresh) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const made = [
+    makeNode('Sub', [original, dequantized], [residual]),
+    makeNode('QuantizeLinear', [residual, scaleName, zeroName], [integers]),
+    makeNode('DequantizeLinear', [integers, scaleName, zeroName], [fine]),
+    makeNode('Add', [dequantized, fine], [sum]),
+  ];
+  return { original, dequantized: sum, nodes: [...nodes, ...made] };
+}
+
+function residualPlanes(
+  plan: QuantizationPlan,
+  groups: readonly SearchGroup[],
+): ReadonlyMap<SearchGroup, AffineParameters> {
+  const byLayer = new Map(plan.layers.map((layer) => [layer.name, layer.activation]));
+  return new Map(
+    groups.flatMap((group): [SearchGroup, AffineParameters][] => {
+      const coarse = byLayer.get(group.layers[0]!);
+      return group.scheme === 'w8a8x2' && coarse ? [[group, residualPlane(coarse)]] : [];
+    }),
+  );
 }
 
 function groupByNode(

@@ -34,7 +34,7 @@ export type ChannelTable = ReadonlyMap<string, ChannelExtremes>;
 /**
  * Returns the smoothing that a recipe asks for, or undefined when it asks for none: a scale for every
  * channel of every foldable activation that a layer reads as INT8, or that INT8 weights meet as it is,
- * as long as there is one of the former. `model` is the one that was
+ * as long as there is one of the former. Two planes hold any channels, and smoothing would only spoil their weights. `model` is the one that was
  * calibrated; its weights are read once, for their magnitudes. Throws {@link UnsupportedError} when
  * nothing can be folded and the recipe asks for more than `auto`, {@link UsageError} when the calibration has no extremes by channel.
  */
@@ -106,7 +106,7 @@ function strengthOf(
   { alpha, downAlpha, weightOnlyAlpha }: SmoothingStrengths,
 ): SmoothingStrength | undefined {
   const schemes = layers.map(({ name }) => byLayer.get(name)?.scheme ?? 'float');
-  if (schemes.some(isIntegerScheme)) {
+  if (schemes.some((scheme) => isIntegerScheme(scheme) && scheme !== 'w8a8x2')) {
     return { purpose: 'activations', alpha: kind === 'up' ? downAlpha : alpha };
   }
   if (!schemes.every((scheme) => scheme === 'w8a16')) return undefined;

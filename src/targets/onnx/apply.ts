@@ -21,7 +21,7 @@ import { applySmoothing } from '../../quantize/smooth/apply-smoothing.ts';
 import { createBlockQuantizer } from '../../quantize/weights/blocked-weight.ts';
 import type { ReadInputMoments } from '../../quantize/weights/input-moments.ts';
 import { int4Weights } from '../../quantize/weights/int4-weight.ts';
-import { int4Settings } from '../../recipe/recipe.ts';
+import { int4Settings, isIntegerScheme } from '../../recipe/recipe.ts';
 import { findEmbeddings } from '../../structure/find-embeddings.ts';
 import { findOpenedLinears } from '../../structure/find-linears.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
@@ -33,6 +33,7 @@ import { writeEmbedding } from './write-embedding.ts';
 import { int4Context, writeInt4 } from './write-int4.ts';
 import { writeBlockedEmbedding, writeInt8Blocks } from './write-int8-blocks.ts';
 import { writeLinear } from './write-linear.ts';
+import { writePlanes } from './write-planes.ts';
 
 /** First opset whose DequantizeLinear takes one scale per channel, and FP16 scales. */
 const PER_CHANNEL_OPSET = 13;
@@ -95,6 +96,7 @@ export function applyQuantization(
     if (planned.scheme === 'w4a16') writeInt4(context, int4, layer);
     else if (blockSize !== undefined) writeInt8Blocks(context, layer, blockSize);
     else if (form === 'DynamicQuantizeMatMul') writeDynamicLinear(context, layer);
+    else if (planned.scheme === 'w8a8x2') writePlanes(context, layer, form, planned.activation!);
     else if (form !== 'float') writeLinear(context, layer, form, planned.activation);
   }
   const graph = finishRewrite(
@@ -127,8 +129,9 @@ function beginWriting(
   shared: Pick<WriteContext, 'lowering' | 'kernel' | 'placeOf'>,
 ): WriteContext {
   const quantizers = entries.flatMap(({ planned, layer }): [Node, Quantizer][] => {
-    if (planned.scheme === 'w8a8') return [[layer.node, 'QuantizeLinear']];
-    return planned.scheme === 'w8a8-dynamic' ? [[layer.node, 'DynamicQuantizeLinear']] : [];
+    if (planned.scheme === 'w8a8-dynamic') return [[layer.node, 'DynamicQuantizeLinear']];
+    if (planned.scheme === 'w8a8x2') return [[layer.node, 'two planes']];
+    return planned.scheme === 'w8a8' ? [[layer.node, 'QuantizeLinear']] : [];
   });
   return {
     ...shared,
@@ -168,9 +171,7 @@ function inNodeOrder(
 
 /** Smoothing may have renamed a constant, so the names are those that the layers read now. */
 function integerProducts(entries: readonly PlannedEntry[]): ReadonlySet<string> {
-  const products = entries.filter(
-    ({ planned: { scheme } }) => scheme === 'w8a8' || scheme === 'w8a8-dynamic',
-  );
+  const products = entries.filter(({ planned }) => isIntegerScheme(planned.scheme));
   return new Set(products.map(({ layer }) => layer.weight.initializer));
 }
 

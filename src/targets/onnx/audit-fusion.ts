@@ -6,6 +6,7 @@ import type {
   QuantizationPlan,
 } from '../../quantize/quantization-plan.ts';
 import { ONNXRUNTIME_LOWERING, whyLeftFloat } from './lowering.ts';
+import { RESIDUAL_SUFFIX } from './write-planes.ts';
 
 /** Kernels that really compute with the integers of a form. */
 const FUSED_OPS: Readonly<Record<Exclude<LinearForm, 'float'>, readonly string[]>> = {
@@ -35,7 +36,7 @@ interface UnfusedLayer {
 export interface FusionAudit {
   readonly planned: number;
   readonly fused: number;
-  /** Fused layers by kernel. */
+  /** Kernels of fused layers: one each, two of a layer in two planes. */
   readonly kernels: Readonly<Record<string, number>>;
   readonly unfused: readonly UnfusedLayer[];
   /** Layers that an earlier audit of the same model found unfused, and that are written otherwise since. */
@@ -73,17 +74,22 @@ export function auditFusion(
   const unfused: UnfusedLayer[] = [];
   const planned = plan.layers.filter((layer) => whyFloat(layer) === undefined);
   for (const layer of planned) {
-    const node = byName.get(layer.node);
     const wanted = layer.form === 'float' ? [] : FUSED_OPS[layer.form];
-    if (node !== undefined && wanted.includes(node.opType)) {
-      kernels[node.opType] = (kernels[node.opType] ?? 0) + 1;
-    } else unfused.push(describeUnfused(layer, node));
+    const products = productNames(layer).map((name) => byName.get(name));
+    const odd = products.findIndex((node) => node === undefined || !wanted.includes(node.opType));
+    if (odd >= 0) unfused.push(describeUnfused(layer, products[odd]));
+    else for (const node of products) kernels[node!.opType] = (kernels[node!.opType] ?? 0) + 1;
   }
   const takenBack = plan.layers.flatMap(({ name, scheme, reason }) =>
     reason?.startsWith(NOT_FUSED) === true ? [{ layer: name, scheme, reason }] : [],
   );
   const fused = planned.length - unfused.length;
   return { planned: planned.length, fused, kernels, unfused, takenBack };
+}
+
+/** A layer in two planes is two products. */
+function productNames({ node, scheme }: PlannedLayer): readonly string[] {
+  return scheme === 'w8a8x2' ? [node, `${node}${RESIDUAL_SUFFIX}`] : [node];
 }
 
 function leftFloat(layer: PlannedLayer): string | undefined {

@@ -93,6 +93,7 @@ export function whyLeftFloat(
 ): string | undefined {
   if (scheme === 'float') return reason ?? 'recipe';
   if (lowering.weightOnly === 'int8') return undefined;
+  if (scheme === 'w8a8x2') return 'w8a8x2: FP16 scales are too coarse for a residual plane';
   if (scheme !== 'w8a8') return `${scheme}: TensorRT folds INT8 weights alone back to float`;
   // No Q/DQ inside TensorRT's conditionals and loops has been seen to build.
   return body === undefined ? undefined : `lies in ${body}, where TensorRT has float`;

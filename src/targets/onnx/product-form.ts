@@ -7,7 +7,7 @@ import type { LinearForm } from '../../quantize/quantization-plan.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
 
 /** How an activation is quantized before its readers. */
-export type Quantizer = 'QuantizeLinear' | 'DynamicQuantizeLinear';
+export type Quantizer = 'QuantizeLinear' | 'two planes' | 'DynamicQuantizeLinear';
 
 /** The graph around products, as it will be when activations are quantized. */
 export interface ProductSurroundings {
@@ -147,11 +147,14 @@ function edgesOf(around: ProductSurroundings, value: string): readonly (Node | Q
   const producer = index.producers.get(value);
   const place = producer === undefined ? '' : placeOf(producer);
   const edges: (Node | Quantizer)[] = [];
-  const shared = new Set<Quantizer>();
+  const shared = new Set<Quantizer | Node>();
   for (const { node, inputIndex } of index.uses.get(value) ?? []) {
     const isNear = inputIndex === 0 && placeOf(node) === place;
     const quantizer = isNear ? quantizers.get(node) : undefined;
-    if (quantizer !== undefined) shared.add(quantizer);
+    if (quantizer === 'two planes') {
+      // The residual is made of the value too.
+      shared.add('QuantizeLinear').add(node);
+    } else if (quantizer !== undefined) shared.add(quantizer);
     else if (node.opType === 'Identity') edges.push(...edgesOf(around, node.outputs[0]!));
     else edges.push(node);
   }

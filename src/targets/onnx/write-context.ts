@@ -28,7 +28,7 @@ export interface WriteContext {
   /** Names of product nodes by layer, as planned: the fusion audit finds layers by them. */
   readonly nodeNames: ReadonlyMap<string, string>;
   readonly surroundings: ProductSurroundings;
-  /** DequantizeLinear outputs by activation and type: all readers of a value share one pair. */
+  /** DequantizeLinear outputs by activation, plane and type: all readers of a value share one pair. */
   readonly activations: Map<string, string>;
   /** Outputs of the DynamicQuantizeLinear of each activation that has one. */
   readonly dynamicActivations: Map<
@@ -173,7 +173,8 @@ function activationParameters(
     : { scale, zeroPoint: 128, dataType: 'uint8' };
 }
 
-function scalar(name: string, dataType: ScaleType, value: number): Tensor {
+/** Returns a constant of rank 0 that holds a scale, rounded to its type. */
+export function scalar(name: string, dataType: ScaleType, value: number): Tensor {
   const bytes = new Uint8Array(dataType === 'float16' ? 2 : 4);
   const view = new DataView(bytes.buffer);
   if (dataType === 'float16') view.setUint16(0, float32ToFloat16(value), true);

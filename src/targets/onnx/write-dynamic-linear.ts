@@ -5,6 +5,7 @@ import { addConstant, insertBefore } from '../../ir/rewrite.ts';
 import { scaleSource } from '../../quantize/weights/quantized-weight.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
 import { addZeroPoints, makeNode, storeWeight, type WriteContext } from './write-context.ts';
+import { retireWeight } from './write-linear.ts';
 
 /** Outputs of a DynamicQuantizeLinear. */
 interface DynamicInput {
@@ -25,7 +26,7 @@ export function writeDynamicLinear(context: WriteContext, layer: LinearLayer): v
   const output = node.outputs[0]!;
   const fresh = (suffix: string): string => rewrite.freshName(`${output}_${suffix}`);
   const input = dynamicInput(context, node, node.inputs[0]!);
-  const { initializer, tensor, outputAxis, path } = weight;
+  const { initializer, tensor, outputAxis } = weight;
   const turns = outputAxis === 0;
   const stored = storeWeight(context, initializer, tensor, outputAxis, 'float32', turns);
   const { channels } = stored.quantized;
@@ -53,8 +54,7 @@ export function writeDynamicLinear(context: WriteContext, layer: LinearLayer): v
     makeNode('Mul', [widened, factors], product),
     ...(bias === '' ? [] : [makeNode('Add', [product, bias], output)]),
   ]);
-  rewrite.perhapsUnused.add(initializer);
-  for (const step of path) rewrite.perhapsUnused.add(step.outputs[0]!);
+  retireWeight(rewrite, layer);
 }
 
 function dynamicInput(context: WriteContext, reader: Node, value: string): DynamicInput {

@@ -1,6 +1,6 @@
 import { attributes } from '../../ir/attributes.ts';
 import type { Node } from '../../ir/model.ts';
-import { addConstant } from '../../ir/rewrite.ts';
+import { addConstant, type Rewrite } from '../../ir/rewrite.ts';
 import { inlineTensor } from '../../ir/tensor.ts';
 import type { ScaleType } from '../../numerics/affine.ts';
 import { typeAfter } from '../../quantize/layer-limits.ts';
@@ -40,12 +40,14 @@ export function writeLinear(
     ? [productNode(context, layer, [...inputs, ...node.inputs.slice(2)], isGemm)]
     : productAndBias(context, layer, inputs, form);
   rewrite.instead.set(node, [...dequantized.nodes, ...nodes]);
-  rewrite.perhapsUnused.add(weight.initializer);
-  for (const step of weight.path) rewrite.perhapsUnused.add(step.outputs[0]!);
+  retireWeight(rewrite, layer);
 }
 
-/** A Gemm reads either layout; a MatMul needs [in, out], by a Transpose or by storing it so. */
-function dequantizeWeight(
+/**
+ * Returns the dequantized weight of a layer and the nodes that make it, which stand before its product. A Gemm reads
+ * either layout; a MatMul needs [in, out], by a Transpose or by storing it so.
+ */
+export function dequantizeWeight(
   context: WriteContext,
   { weight }: LinearLayer,
   float: ScaleType,
@@ -74,8 +76,8 @@ function dequantizeWeight(
   return { nodes: [dequantize, transpose], value: turned };
 }
 
-/** The product node keeps name and metadata. */
-function productNode(
+/** Returns the product of two inputs as a node that keeps the name and metadata of the layer's. */
+export function productNode(
   { nodeNames }: WriteContext,
   { name, node, weight }: LinearLayer,
   inputs: readonly string[],
@@ -89,6 +91,12 @@ function productNode(
     attributes: attributes(isGemm ? transB : {}),
     inputs,
   };
+}
+
+/** Lets the float weight of a layer go, and what led to its product, unless others read them. */
+export function retireWeight(rewrite: Rewrite, { weight }: LinearLayer): void {
+  rewrite.perhapsUnused.add(weight.initializer);
+  for (const step of weight.path) rewrite.perhapsUnused.add(step.outputs[0]!);
 }
 
 /** The form that onnxruntime fuses: the bias of a Gemm is an Add behind it. */

@@ -145,6 +145,23 @@ describe('makeSwitchable', () => {
     expect(count('QuantizeLinear')).toBe(0);
   });
 
+  it('adds the residual plane of a group itself, behind the coarse pair of the model', async () => {
+    const recipe = RECIPE_SCHEMA.parse({ name: 'planes', gatedDown: 'w8a8x2' });
+    const { model, plan, groups } = await planned('glm-nano/optimum', recipe);
+    const downs = groups.filter(({ scheme }) => scheme === 'w8a8x2');
+    expect(downs.map(({ roles }) => roles.join(' '))).toEqual(new Array(6).fill('down'));
+    const quantized = applyQuantization(model, switchablePlan(model, plan, groups));
+    const switchable = makeSwitchable(quantized, plan, groups).model;
+    const count = (op: string, { graph } = switchable): number =>
+      graph.nodes.filter(({ opType }) => opType === op).length;
+    const integer = groups.filter(hasIntegerActivations);
+    expect(count('QuantizeLinear')).toBe(integer.length + downs.length);
+    expect(count('Sub') - count('Sub', quantized)).toBe(downs.length);
+    expect(count('Where') - count('Where', quantized)).toBe(integer.length);
+    // One product a layer: what both planes hold is summed before it.
+    expect(count('MatMul')).toBe(count('MatMul', quantized));
+  });
+
   it('refuses a plan whose model was made without quantized inputs', async () => {
     const { model, plan, groups } = await planned('glm-nano/optimum');
     const weightOnly = planQuantization(model, builtInRecipe('w8a16'), new Map());

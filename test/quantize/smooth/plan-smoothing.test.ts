@@ -151,6 +151,13 @@ describe('planSmoothing', () => {
     expect([...decodeScales(smoothing!.sites[0]!.scales)]).toEqual([4, 1, 8, 1]);
   });
 
+  it('does nothing before layers in two planes, which hold any channels', async () => {
+    const planes = recipe('head: w8a8x2\nsmoothing: { alpha: 0.5 }');
+    await expect(planSmoothing(wideModel(), planes, table, kernel)).rejects.toThrow(
+      UnsupportedError,
+    );
+  });
+
   it('does nothing before layers that are float', async () => {
     const float = recipe('head: float\nsmoothing: { alpha: 0.5 }');
     await expect(planSmoothing(wideModel(), float, table, kernel)).rejects.toThrow(
