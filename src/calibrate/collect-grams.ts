@@ -20,6 +20,8 @@ export interface GramCollection
   readonly maxWidth: number;
   /** Where the sums are left, `width` x `width` float32 for each value. */
   readonly folder: string;
+  /** As in the observer's options. */
+  readonly capsRows?: boolean | undefined;
   /** Begins the names of the files, where several collections share a folder. */
   readonly prefix?: string | undefined;
 }
@@ -32,7 +34,7 @@ export interface GramCollection
 export async function collectGrams(
   options: GramCollection,
 ): Promise<ReadonlyMap<string, GramFile>> {
-  const { widths, maxWidth, folder, prefix = '', onProgress, ...shared } = options;
+  const { widths, maxWidth, capsRows, folder, prefix = '', onProgress, ...shared } = options;
   const names = [...widths.keys()];
   const isWhole = cutModel(options.model, names, PART_LIMITS.partBytes) === undefined;
   const passes = isWhole ? passesOf(widths, maxWidth) : [names];
@@ -42,7 +44,7 @@ export async function collectGrams(
       ...shared,
       values,
       byBlock: isWhole ? false : PART_LIMITS,
-      grams: { values, maxWidth, folder, prefix: `${prefix}pass-${index}-` },
+      grams: { values, maxWidth, capsRows, folder, prefix: `${prefix}pass-${index}-` },
       onProgress: (progress) =>
         onProgress?.({
           ...progress,

@@ -1,26 +1,17 @@
+import { createRowUpdate, PANEL, type RowUpdate } from './row-update.ts';
+
+/** Rows that are updated together: a panel of the factor is loaded once for all of them. */
+const TILE_ROWS = 128;
+
 /**
  * Returns the upper triangular U with `inverse(gram + ridge * I) = transpose(U) * U`, row-major float64,
  * for a symmetric matrix `size` x `size` of which the lower triangle is not read. Or undefined when the
  * sum is not positive definite in float64.
  *
  * With gram + ridge * I = R * transpose(R), R upper triangular (Cholesky from the last column on),
- * U is the inverse of R: one factorisation and one triangular inverse, both along rows.
+ * U is the inverse of R: one factorisation and one triangular inverse, both along rows and by panels of 32.
  */
 export function inverseFactor(
-  gram: ArrayLike<number>,
-  size: number,
-  ridge: number,
-): Float64Array | undefined {
-  const matrix = triangularFactor(gram, size, ridge);
-  if (matrix !== undefined) invertInPlace(matrix, size);
-  return matrix;
-}
-
-/**
- * Returns the upper triangular R with `gram + ridge * I = R * transpose(R)`, row-major float64, for a symmetric matrix of
- * which the lower triangle is not read; undefined when the sum is not positive definite in float64.
- */
-function triangularFactor(
   gram: ArrayLike<number>,
   size: number,
   ridge: number,
@@ -33,23 +24,19 @@ function triangularFactor(
     }
     matrix[start + row] = matrix[start + row]! + ridge;
   }
-  return factorInPlace(matrix, size) ? matrix : undefined;
+  const update = createRowUpdate(TILE_ROWS, size);
+  if (!factorInPlace(matrix, update)) return undefined;
+  invertInPlace(matrix, update);
+  return matrix;
 }
 
-/** Columns or rows worked on together, so that the matrix is read once for all of them. */
-const PANEL = 32;
-
 /** Turns the upper triangle to R. False when a pivot is not positive. */
-function factorInPlace(matrix: Float64Array, size: number): boolean {
+function factorInPlace(matrix: Float64Array, update: RowUpdate): boolean {
+  const { width: size } = update;
   for (let end = size; end > 0; end -= PANEL) {
     const from = Math.max(0, end - PANEL);
-    for (let row = 0; row < end; row++) {
-      const start = row * size;
-      for (let column = Math.max(row, from); column < end; column += 4) {
-        subtractDots(matrix, start, column, Math.min(4, end - column), end, size);
-      }
-    }
     if (!factorPanel(matrix, size, from, end)) return false;
+    takePanel(matrix, update, from, end);
   }
   return true;
 }
@@ -71,37 +58,27 @@ function factorPanel(matrix: Float64Array, size: number, from: number, end: numb
   return true;
 }
 
-/** Takes from `count` <= 4 elements of a row, `column` on, its dot product with the rows of their columns. */
-function subtractDots(
-  matrix: Float64Array,
-  start: number,
-  column: number,
-  count: number,
-  from: number,
-  size: number,
-): void {
-  if (count < 4) {
-    for (let next = column; next < column + count; next++) {
-      matrix[start + next] = matrix[start + next]! - dot(matrix, start, next * size, from, size);
+/** Takes the finished columns `[from, end)` from the upper triangle of those before: `A -= R * transpose(R)`. */
+function takePanel(matrix: Float64Array, update: RowUpdate, from: number, end: number): void {
+  const { width: size, factor, errors, rows } = update;
+  factor.fill(0);
+  for (let column = from; column < end; column++) {
+    const start = (column - from) * size;
+    for (let row = 0; row < from; row++) factor[start + row] = matrix[row * size + column]!;
+  }
+  const tileRows = rows.length / size;
+  for (let first = 0; first < from; first += tileRows) {
+    const count = Math.min(tileRows, from - first);
+    rows.set(matrix.subarray(first * size, (first + count) * size));
+    for (let row = 0; row < count; row++) {
+      const start = (first + row) * size;
+      const own = errors.subarray(row * PANEL, (row + 1) * PANEL);
+      own.fill(0);
+      own.set(matrix.subarray(start + from, start + end));
+      update.subtract(row, first + row, from);
     }
-    return;
+    matrix.set(rows.subarray(0, count * size), first * size);
   }
-  let s0 = 0;
-  let s1 = 0;
-  let s2 = 0;
-  let s3 = 0;
-  const other = column * size;
-  for (let index = from; index < size; index++) {
-    const own = matrix[start + index]!;
-    s0 += own * matrix[other + index]!;
-    s1 += own * matrix[other + size + index]!;
-    s2 += own * matrix[other + 2 * size + index]!;
-    s3 += own * matrix[other + 3 * size + index]!;
-  }
-  matrix[start + column] = matrix[start + column]! - s0;
-  matrix[start + column + 1] = matrix[start + column + 1]! - s1;
-  matrix[start + column + 2] = matrix[start + column + 2]! - s2;
-  matrix[start + column + 3] = matrix[start + column + 3]! - s3;
 }
 
 /** Four sums at once, because one would wait for each addition. */
@@ -122,88 +99,64 @@ function dot(matrix: Float64Array, a: number, b: number, from: number, to: numbe
 }
 
 /** Turns R to its inverse: rows below a panel hold the inverse already. */
-function invertInPlace(matrix: Float64Array, size: number): void {
-  const factors = new Float64Array(PANEL * size);
+function invertInPlace(matrix: Float64Array, update: RowUpdate): void {
+  const { width: size, rows } = update;
+  // What a row takes of each row below it: R over the row's pivot.
+  const shares = new Float64Array(PANEL * size);
   for (let end = size; end > 0; end -= PANEL) {
     const from = Math.max(0, end - PANEL);
-    for (let row = from; row < end; row++) takeFactors(matrix, size, row, factors, row - from);
-    for (let below = end; below < size; below += 4) {
-      for (let row = from; row < end; row++) {
-        addRows(matrix, row * size, below, factors, (row - from) * size, size);
+    rows.fill(0, 0, PANEL * size);
+    for (let row = from; row < end; row++) {
+      const place = (row - from) * size;
+      const start = row * size;
+      const pivot = matrix[start + row]!;
+      for (let column = row + 1; column < size; column++) {
+        shares[place + column] = matrix[start + column]! / pivot;
       }
+      rows[place + row] = 1 / pivot;
+    }
+    for (let below = end; below < size; below += PANEL) {
+      takeBelow(matrix, update, shares, { below, count: end - from });
     }
     for (let row = end - 1; row >= from; row--) {
       for (let below = row + 1; below < end; below++) {
-        addRow(
-          matrix,
-          row * size,
-          below * size,
-          factors[(row - from) * size + below]!,
-          below,
+        subtractRow(rows, (row - from) * size, (below - from) * size, {
+          share: shares[(row - from) * size + below]!,
+          from: below,
           size,
-        );
+        });
       }
     }
+    matrix.set(rows.subarray(0, (end - from) * size), from * size);
   }
 }
 
-/** Moves a row of R, over its negative pivot, to `factors`; leaves the pivot's inverse. */
-function takeFactors(
+/** Takes up to a panel of finished rows, from `below` on, from the `count` rows at work. */
+function takeBelow(
   matrix: Float64Array,
-  size: number,
-  row: number,
-  factors: Float64Array,
-  place: number,
+  update: RowUpdate,
+  shares: Float64Array,
+  { below, count }: { readonly below: number; readonly count: number },
 ): void {
-  const start = row * size;
-  const pivot = matrix[start + row]!;
-  for (let column = row + 1; column < size; column++) {
-    factors[place * size + column] = matrix[start + column]! / -pivot;
-    matrix[start + column] = 0;
+  const { width: size, factor, errors } = update;
+  const end = Math.min(below + PANEL, size);
+  factor.fill(0);
+  factor.set(matrix.subarray(below * size, end * size));
+  for (let row = 0; row < count; row++) {
+    const own = errors.subarray(row * PANEL, (row + 1) * PANEL);
+    own.fill(0);
+    own.set(shares.subarray(row * size + below, row * size + end));
+    update.subtract(row, below, size);
   }
-  matrix[start + row] = 1 / pivot;
 }
 
-/** Adds the rows `below` to `below + 3`, times their factors, to the row at `to`. */
-function addRows(
-  matrix: Float64Array,
+function subtractRow(
+  rows: Float64Array,
   to: number,
-  below: number,
-  factors: Float64Array,
-  place: number,
-  size: number,
+  other: number,
+  { share, from, size }: { readonly share: number; readonly from: number; readonly size: number },
 ): void {
-  if (below + 4 > size) {
-    for (let row = below; row < size; row++) {
-      addRow(matrix, to, row * size, factors[place + row]!, row, size);
-    }
-    return;
-  }
-  const f0 = factors[place + below]!;
-  const f1 = factors[place + below + 1]!;
-  const f2 = factors[place + below + 2]!;
-  const f3 = factors[place + below + 3]!;
-  const source = below * size;
-  // Left of their diagonal the rows are zero.
-  for (let index = below; index < size; index++) {
-    const added =
-      f0 * matrix[source + index]! +
-      f1 * matrix[source + size + index]! +
-      (f2 * matrix[source + 2 * size + index]! + f3 * matrix[source + 3 * size + index]!);
-    matrix[to + index] = matrix[to + index]! + added;
-  }
-}
-
-/** `matrix[to + i] += factor * matrix[source + i]` for i in `[from, end)`. */
-function addRow(
-  matrix: Float64Array,
-  to: number,
-  source: number,
-  factor: number,
-  from: number,
-  end: number,
-): void {
-  for (let index = from; index < end; index++) {
-    matrix[to + index] = matrix[to + index]! + factor * matrix[source + index]!;
+  for (let column = from; column < size; column++) {
+    rows[to + column] = rows[to + column]! - share * rows[other + column]!;
   }
 }

@@ -69,7 +69,10 @@ const weightsSchema = z
     rounding: z
       .enum(['rtn', 'mse', 'gptq'])
       .optional()
-      .describe('Of 4-bit weights: to nearest, searched ranges, or GPTQ (when absent).'),
+      .describe(
+        'To nearest, in searched ranges (4 bits alone), or by GPTQ, the default; 8-bit weights beside float ' +
+          'activations are always rounded to nearest.',
+      ),
     form: z
       .enum(['nbits', 'qdq'])
       .optional()
@@ -77,6 +80,9 @@ const weightsSchema = z
   })
   .refine(({ bits, granularity }) => bits === 8 || granularity === 'block', {
     error: 'granularity: 4-bit weights come in blocks (expected "block").',
+  })
+  .refine(({ bits, rounding }) => bits === 4 || rounding !== 'mse', {
+    error: 'rounding: searched ranges are for 4 bits (got "mse", expected "rtn" or "gptq").',
   })
   .refine(({ bits, symmetric }) => bits === 4 || symmetric, {
     error: 'symmetric: weights of 8 bits have no zero points (got false, expected true).',
@@ -205,6 +211,12 @@ export function defaultScheme(recipe: Recipe): Scheme {
 export function int4Settings({ weights }: Recipe): Int4Settings {
   const { blockSize = 128, symmetric, rounding = 'gptq', form = 'nbits' } = weights;
   return { blockSize, symmetric, rounding, form };
+}
+
+/** Returns how 8-bit weights beside INT8 activations are rounded; others are rounded to nearest. */
+export function int8Rounding({ weights, activations }: Recipe): 'rtn' | 'gptq' {
+  if (weights.bits !== 8 || activations.bits !== 8) return 'rtn';
+  return weights.rounding === 'rtn' ? 'rtn' : 'gptq';
 }
 
 /** Block size of 8-bit weights whose recipe names none: that of onnxruntime's activation blocks. */

@@ -29,6 +29,8 @@ export interface TargetWriter {
   readonly isShaped: boolean;
   /** True when `lower` writes the model that is `quantized` already, where a request has it. */
   readonly takesQuantized?: boolean;
+  /** True when INT8 weights beside INT8 activations are rounded by second moments, where a request has them. */
+  readonly roundsInt8?: boolean;
   /** Names that an artifact is sure to have at the top of its folder. */
   readonly expected: readonly string[];
   /** Returns why a planned layer stays float in this target, undefined when it does not. */

@@ -10,6 +10,8 @@ export interface GramOptions {
   readonly maxWidth: number;
   /** Path of a saved `gramModel()`. */
   readonly model: string;
+  /** Lets no row weigh more than four times the median of its sample: a few huge tokens drown the rest otherwise. */
+  readonly capsRows?: boolean | undefined;
   /** Where the sums go, in files whose names begin with `prefix`. */
   readonly folder: string;
   readonly prefix: string;

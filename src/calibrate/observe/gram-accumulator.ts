@@ -35,8 +35,9 @@ export async function openGramAccumulator(options: GramOptions): Promise<GramAcc
   return {
     async add(name, value) {
       const width = value.dims.at(-1) ?? 1;
-      const data = toFloat32(value);
-      if (data.length === 0) return;
+      const seen = toFloat32(value);
+      if (seen.length === 0) return;
+      const data = options.capsRows === true ? capRows(seen, width) : seen;
       const rowCount = data.length / width;
       const known = grams.get(name) ?? emptyGram(width, options.maxWidth);
       grams.set(name, known);
@@ -62,6 +63,24 @@ export async function openGramAccumulator(options: GramOptions): Promise<GramAcc
       return files;
     },
   };
+}
+
+/**
+ * Returns rows of `width` values with those scaled down whose sum of squares passes four times the median, to that. Squared
+ * errors then count every token alike, the huge first ones of language models too.
+ */
+export function capRows(values: Float32Array, width: number): Float32Array {
+  const squares = Float64Array.from({ length: values.length / width }, (_, row) => {
+    let sum = 0;
+    for (let index = row * width; index < (row + 1) * width; index++) sum += values[index]! ** 2;
+    return sum;
+  });
+  const limit = 4 * squares.toSorted()[squares.length >> 1]!;
+  if (!(limit > 0)) return values;
+  return values.map((value, index) => {
+    const square = squares[Math.floor(index / width)]!;
+    return square > limit ? value * Math.sqrt(limit / square) : value;
+  });
 }
 
 function emptyGram(width: number, maxWidth: number): RunningGram {

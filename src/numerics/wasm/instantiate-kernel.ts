@@ -27,6 +27,14 @@ export interface KernelExports {
     scales: number,
     limit: number,
   ): void;
+  subtract_rows_f64(
+    row: number,
+    count: number,
+    factor: number,
+    stride: number,
+    errors: number,
+    groups: number,
+  ): void;
   scale_row_f16(from: number, to: number, count: number, factors: number, factor: number): void;
   scale_row_f16_f32(from: number, to: number, count: number, factors: number, factor: number): void;
   scale_row_f32(from: number, to: number, count: number, factors: number, factor: number): void;

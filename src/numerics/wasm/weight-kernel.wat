@@ -521,4 +521,67 @@
         (local.set $from (i32.add (local.get $from) (i32.const 16)))
         (local.set $to (i32.add (local.get $to) (i32.const 16)))
         (local.set $factors (i32.add (local.get $factors) (i32.const 16)))
-        (br $vectors)))))
+        (br $vectors))))
+
+  ;; Takes from a row of float64 four rows at a time, each times its error, for `groups` groups of four rows:
+  ;; row -= (e0 f0 + e1 f1) + (e2 f2 + e3 f3). Rows of the factor lie `stride` bytes apart.
+  (func (export "subtract_rows_f64")
+    (param $row i32) (param $count i32) (param $factor i32) (param $stride i32)
+    (param $errors i32) (param $groups i32)
+    (local $to i32) (local $end i32)
+    (local $f0 i32) (local $f1 i32) (local $f2 i32) (local $f3 i32)
+    (local $e0 v128) (local $e1 v128) (local $e2 v128) (local $e3 v128)
+    (local.set $end (i32.add (local.get $row) (i32.shl (local.get $count) (i32.const 3))))
+    (block $groups_done
+      (loop $next_group
+        (br_if $groups_done (i32.eqz (local.get $groups)))
+        (local.set $e0 (v128.load64_splat (local.get $errors)))
+        (local.set $e1 (v128.load64_splat offset=8 (local.get $errors)))
+        (local.set $e2 (v128.load64_splat offset=16 (local.get $errors)))
+        (local.set $e3 (v128.load64_splat offset=24 (local.get $errors)))
+        (local.set $f0 (local.get $factor))
+        (local.set $f1 (i32.add (local.get $f0) (local.get $stride)))
+        (local.set $f2 (i32.add (local.get $f1) (local.get $stride)))
+        (local.set $f3 (i32.add (local.get $f2) (local.get $stride)))
+        (local.set $factor (i32.add (local.get $f3) (local.get $stride)))
+        (local.set $errors (i32.add (local.get $errors) (i32.const 32)))
+        (local.set $groups (i32.sub (local.get $groups) (i32.const 1)))
+        (local.set $to (local.get $row))
+        (block $vectors_done
+          (loop $vectors
+            (br_if $vectors_done
+              (i32.gt_u (i32.add (local.get $to) (i32.const 16)) (local.get $end)))
+            (v128.store align=8 (local.get $to)
+              (f64x2.sub (v128.load align=8 (local.get $to))
+                (f64x2.add
+                  (f64x2.add
+                    (f64x2.mul (local.get $e0) (v128.load align=8 (local.get $f0)))
+                    (f64x2.mul (local.get $e1) (v128.load align=8 (local.get $f1))))
+                  (f64x2.add
+                    (f64x2.mul (local.get $e2) (v128.load align=8 (local.get $f2)))
+                    (f64x2.mul (local.get $e3) (v128.load align=8 (local.get $f3)))))))
+            (local.set $to (i32.add (local.get $to) (i32.const 16)))
+            (local.set $f0 (i32.add (local.get $f0) (i32.const 16)))
+            (local.set $f1 (i32.add (local.get $f1) (i32.const 16)))
+            (local.set $f2 (i32.add (local.get $f2) (i32.const 16)))
+            (local.set $f3 (i32.add (local.get $f3) (i32.const 16)))
+            (br $vectors)))
+        (block $scalars_done
+          (loop $scalars
+            (br_if $scalars_done (i32.ge_u (local.get $to) (local.get $end)))
+            (f64.store (local.get $to)
+              (f64.sub (f64.load (local.get $to))
+                (f64.add
+                  (f64.add
+                    (f64.mul (f64x2.extract_lane 0 (local.get $e0)) (f64.load (local.get $f0)))
+                    (f64.mul (f64x2.extract_lane 0 (local.get $e1)) (f64.load (local.get $f1))))
+                  (f64.add
+                    (f64.mul (f64x2.extract_lane 0 (local.get $e2)) (f64.load (local.get $f2)))
+                    (f64.mul (f64x2.extract_lane 0 (local.get $e3)) (f64.load (local.get $f3)))))))
+            (local.set $to (i32.add (local.get $to) (i32.const 8)))
+            (local.set $f0 (i32.add (local.get $f0) (i32.const 8)))
+            (local.set $f1 (i32.add (local.get $f1) (i32.const 8)))
+            (local.set $f2 (i32.add (local.get $f2) (i32.const 8)))
+            (local.set $f3 (i32.add (local.get $f3) (i32.const 8)))
+            (br $scalars)))
+        (br $next_group)))))

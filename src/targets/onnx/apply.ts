@@ -19,9 +19,10 @@ import type {
 } from '../../quantize/quantization-plan.ts';
 import { applySmoothing } from '../../quantize/smooth/apply-smoothing.ts';
 import { createBlockQuantizer } from '../../quantize/weights/blocked-weight.ts';
+import { gptqRounding, type RoundWeight } from '../../quantize/weights/gptq-weight.ts';
 import type { ReadInputMoments } from '../../quantize/weights/input-moments.ts';
 import { int4Weights } from '../../quantize/weights/int4-weight.ts';
-import { int4Settings, isIntegerScheme } from '../../recipe/recipe.ts';
+import { int4Settings, int8Rounding, isIntegerScheme } from '../../recipe/recipe.ts';
 import { findEmbeddings } from '../../structure/find-embeddings.ts';
 import { findOpenedLinears } from '../../structure/find-linears.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
@@ -81,7 +82,14 @@ export function applyQuantization(
   const layers = findOpenedLinears(opened, typed);
   const entries = inNodeOrder(typed, layers, wanted);
   const placeOf = (node: Node): string => bodyOf(opened, node)?.label ?? '';
-  const context = beginWriting(typed, entries, { lowering, kernel, placeOf });
+  const tables = new Set(findEmbeddings(typed, layers).map(({ name }) => name));
+  const context = beginWriting(typed, entries, {
+    lowering,
+    kernel,
+    placeOf,
+    round: roundingOf(plan, options.moments),
+    rounded: aloneWith(entries, tables),
+  });
   const settings = int4Settings(plan.recipe);
   const int4 = int4Context(
     settings,
@@ -126,7 +134,7 @@ function writeEmbeddings(
 function beginWriting(
   model: Model,
   entries: readonly PlannedEntry[],
-  shared: Pick<WriteContext, 'lowering' | 'kernel' | 'placeOf'>,
+  shared: Pick<WriteContext, 'lowering' | 'kernel' | 'placeOf' | 'round' | 'rounded'>,
 ): WriteContext {
   const quantizers = entries.flatMap(({ planned, layer }): [Node, Quantizer][] => {
     if (planned.scheme === 'w8a8-dynamic') return [[layer.node, 'DynamicQuantizeLinear']];
@@ -145,6 +153,33 @@ function beginWriting(
     weights: new Map(),
     blockedWeights: new Map(),
   };
+}
+
+function roundingOf(
+  { recipe }: QuantizationPlan,
+  moments: ReadInputMoments | undefined,
+): RoundWeight | undefined {
+  return moments !== undefined && int8Rounding(recipe) === 'gptq'
+    ? gptqRounding(moments)
+    : undefined;
+}
+
+/** Layers with INT8 activations whose weights nothing else reads: what suits one input need not suit another. */
+function aloneWith(
+  entries: readonly PlannedEntry[],
+  tables: ReadonlySet<string>,
+): ReadonlyMap<string, LinearLayer> {
+  const alone = new Map<string, LinearLayer>();
+  const shared = new Set(tables);
+  for (const { planned, layer } of entries) {
+    const { initializer } = layer.weight;
+    if (shared.has(initializer)) continue;
+    if (alone.has(initializer)) shared.add(initializer);
+    else if (isIntegerScheme(planned.scheme)) alone.set(initializer, layer);
+    else shared.add(initializer);
+  }
+  for (const name of shared) alone.delete(name);
+  return alone;
 }
 
 /** A planned layer and where it is in the model. */

@@ -7,6 +7,7 @@ import { float32ToFloat16 } from '../../numerics/float16.ts';
 import type { WeightKernel } from '../../numerics/weight-kernel.ts';
 import type { PlannedActivation } from '../../quantize/quantization-plan.ts';
 import type { QuantizeBlocks } from '../../quantize/weights/blocked-weight.ts';
+import type { RoundWeight } from '../../quantize/weights/gptq-weight.ts';
 import {
   gridKey,
   offsetBinary,
@@ -14,6 +15,7 @@ import {
   quantizeWeight,
   transposedSource,
 } from '../../quantize/weights/quantized-weight.ts';
+import type { LinearLayer } from '../../structure/linear-layer.ts';
 import type { Lowering } from './lowering.ts';
 import type { ProductSurroundings } from './product-form.ts';
 
@@ -37,6 +39,9 @@ export interface WriteContext {
   >;
   /** Constants that are multiplied by INT8 activations; all their readers share one form. */
   readonly integerProducts: ReadonlySet<string>;
+  /** Layers whose INT8 weights are rounded by output error, by constant: it has no other reader. */
+  readonly rounded: ReadonlyMap<string, LinearLayer>;
+  readonly round: RoundWeight | undefined;
   /** INT8 weights by constant and layout: tied layers share the bytes. */
   readonly weights: Map<string, StoredWeight>;
   /** The same for weights in blocks. */
@@ -102,7 +107,10 @@ export function storeWeight(
   const key = `${initializer}|${axis}|${gridKey(grid)}|${transposed}`;
   const known = weights.get(key);
   if (known !== undefined) return known;
-  const quantized = quantizeWeight(tensor, axis, grid, kernel);
+  const nearest = quantizeWeight(tensor, axis, grid, kernel);
+  const layer = context.rounded.get(initializer);
+  const quantized =
+    layer === undefined ? nearest : (context.round?.(layer, nearest, grid.isPairSafe) ?? nearest);
   const [rows, columns] = tensor.dims as readonly [number, number];
   const turned = transposed ? transposedSource(quantized.values, rows, columns) : quantized.values;
   const dataType = form === 'full-uint8' ? 'uint8' : 'int8';

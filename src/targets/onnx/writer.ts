@@ -7,6 +7,7 @@ import { onnxFileName } from './onnx-file-name.ts';
 export const onnxWriter: TargetWriter = {
   isShaped: false,
   takesQuantized: true,
+  roundsInt8: true,
   expected: ['onnx'],
   whyFloat: (layer) => whyLeftFloat(layer, ONNXRUNTIME_LOWERING),
   lower,

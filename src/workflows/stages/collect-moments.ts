@@ -5,27 +5,31 @@ import { feedHints } from '../../calibrate/feed-hints.ts';
 import type { GramFile } from '../../calibrate/observe/activation-observer.ts';
 import { openOnnxruntimeObserver } from '../../calibrate/observe/observer.ts';
 import { UsageError } from '../../errors.ts';
-import type { Model } from '../../ir/model.ts';
-import { convertToFloat32 } from '../../passes/convert-to-float32.ts';
-import { distinctNames } from '../../passes/distinct-names.ts';
-import { openBodies } from '../../passes/open-bodies.ts';
-import { runPasses } from '../../passes/pass.ts';
 import { NEVER_REACHED } from '../../quantize/judge-ranges.ts';
 import type { PlannedLayer, QuantizationPlan } from '../../quantize/quantization-plan.ts';
-import { applySmoothing } from '../../quantize/smooth/apply-smoothing.ts';
 import {
   type InputMoments,
   momentsOfGram,
   noMoments,
   type ReadInputMoments,
 } from '../../quantize/weights/input-moments.ts';
-import { GPTQ_MAX_WIDTH, int4Settings } from '../../recipe/recipe.ts';
+import {
+  GPTQ_MAX_WIDTH,
+  int4Settings,
+  int8Rounding,
+  isIntegerScheme,
+} from '../../recipe/recipe.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from '../../storage/temporary-folder.ts';
-import { findOpenedLinears } from '../../structure/find-linears.ts';
 import { elementsFromBytes } from '../../values/element-array.ts';
 import type { Reporter } from '../progress.ts';
 import { type DataChoice, openData } from '../project/open-data.ts';
 import { warnOfCopies } from '../proof/warn-of-copies.ts';
+import { observeInputs } from './observed-inputs.ts';
+
+/** What is said where there are ranges without the data that they come from. */
+const NEAREST_WITHOUT_DATA =
+  'INT8 weights are rounded to nearest, because a calibration file has ranges alone. Give --data for GPTQ, ' +
+  'which loses less.';
 
 /** Second moments on disk, for the time that weights are rounded. */
 export interface CollectedMoments {
@@ -40,8 +44,8 @@ export interface CollectedMoments {
 }
 
 /**
- * Runs the calibration samples for the second moments that a plan's 4-bit layers are rounded by; does
- * nothing when there are no such layers. Throws UsageError when they are needed and no data was chosen.
+ * Runs the calibration samples for the second moments that a plan's layers are rounded by; does nothing when there
+ * are no such layers, or when INT8 ones have no data, which is said. Throws UsageError when 4-bit ones have none.
  */
 export async function collectMoments(
   request: {
@@ -49,56 +53,59 @@ export async function collectMoments(
     readonly plan: QuantizationPlan;
     /** Why a layer needs none; as the target that the plan is written for says. */
     readonly whyFloat: (layer: PlannedLayer) => string | undefined;
+    /** Whether INT8 weights are rounded by them as well as 4-bit ones. */
+    readonly roundsInt8: boolean;
     readonly choice: DataChoice | undefined;
   },
   reporter: Reporter,
 ): Promise<CollectedMoments> {
-  const { source, plan, whyFloat, choice } = request;
+  const { source, plan, whyFloat, roundsInt8, choice } = request;
   const planned = plan.layers.filter(
-    (layer) => layer.scheme === 'w4a16' && whyFloat(layer) === undefined,
+    (layer) => isRounded(layer, plan, roundsInt8) && whyFloat(layer) === undefined,
   );
-  const { rounding } = int4Settings(plan.recipe);
-  if (planned.length === 0 || rounding === 'rtn') {
-    return { plan, close: async () => {} };
-  }
+  if (planned.length === 0) return { plan, close: async () => {} };
+  const rounding = roundingOf(plan);
   if (choice === undefined) {
+    if (plan.recipe.weights.bits === 8) {
+      reporter.note(`recipe ${plan.recipe.name}: ${NEAREST_WITHOUT_DATA}`);
+      return { plan, close: async () => {} };
+    }
     throw new UsageError(
       `recipe ${plan.recipe.name}: rounding "${rounding}" needs calibration data (got none). Give ` +
         '--data <folder>, or a recipe file with weights.rounding "rtn".',
     );
   }
   const dataset = await openData(choice, source);
-  const model = sourceOfWeights(source.model, plan);
+  const { model, layers, values } = observeInputs(source.model, plan, planned);
   const folder = await makeTemporaryFolder('autoglm-moments-');
   const close = () => removeTemporaryFolder(folder);
   try {
-    const inputs = new Map(
-      findOpenedLinears(openBodies(model))
-        .filter(({ name }) => planned.some((layer) => layer.name === name))
-        .map((layer) => [layer.name, layer]),
-    );
-    const widths = new Map(
-      [...inputs.values()].map(({ input, inFeatures }) => [input, inFeatures]),
-    );
     const files = await collectGrams({
       model,
-      widths,
+      widths: new Map([...values.values()].map(({ value, width }) => [value, width])),
       dataset,
       openObserver: openOnnxruntimeObserver,
       modelPath: source.path,
       hints: feedHints(source.model),
       maxWidth: rounding === 'gptq' ? GPTQ_MAX_WIDTH : 0,
+      capsRows: plan.recipe.weights.bits === 8,
       folder,
       onCopy: warnOfCopies(reporter),
       onProgress: ({ done, total, rssBytes: memoryBytes }) =>
         reporter.progress({ task: 'second moments', done, total, unit: 'samples', memoryBytes }),
     });
     const data = { path: choice.data, sha256: dataset.hash };
+    const fileOf = (input: string): GramFile | undefined =>
+      files.get(values.get(input)?.value ?? '');
     const isSilent = (name: string): boolean =>
-      files.get(inputs.get(name)?.input ?? '')?.isSilent ?? true;
-    const unreached = new Set(planned.map(({ name }) => name).filter(isSilent));
+      fileOf(layers.get(name)?.input ?? '')?.isSilent ?? true;
+    const unreached = new Set(
+      planned
+        .filter(({ scheme, name }) => scheme === 'w4a16' && isSilent(name))
+        .map(({ name }) => name),
+    );
     return {
-      read: (input) => readMoments(input, widths.get(input) ?? 0, files),
+      read: (input) => readMoments(values.get(input)?.width ?? 0, fileOf(input)),
       data,
       plan: withUnreached(plan, unreached),
       close,
@@ -107,12 +114,6 @@ export async function collectMoments(
     await close();
     throw error;
   }
-}
-
-/** The float32 model whose weights are rounded. */
-function sourceOfWeights(model: Model, { smoothing }: QuantizationPlan): Model {
-  const twin = runPasses(model, [distinctNames, convertToFloat32]);
-  return smoothing === undefined ? twin : applySmoothing(twin, smoothing);
 }
 
 /** Nothing is known of what a layer multiplies whose input no sample has reached, or left at zero. */
@@ -124,12 +125,21 @@ function withUnreached(plan: QuantizationPlan, unreached: ReadonlySet<string>): 
   return { ...plan, layers };
 }
 
-async function readMoments(
-  input: string,
-  width: number,
-  files: ReadonlyMap<string, GramFile>,
-): Promise<InputMoments> {
-  const file = files.get(input);
+/** Says whether a layer's weight is rounded by output error. */
+function isRounded(
+  { scheme }: PlannedLayer,
+  { recipe }: QuantizationPlan,
+  roundsInt8: boolean,
+): boolean {
+  if (scheme === 'w4a16') return int4Settings(recipe).rounding !== 'rtn';
+  return roundsInt8 && isIntegerScheme(scheme) && int8Rounding(recipe) === 'gptq';
+}
+
+function roundingOf({ recipe }: QuantizationPlan): 'rtn' | 'mse' | 'gptq' {
+  return recipe.weights.bits === 4 ? int4Settings(recipe).rounding : int8Rounding(recipe);
+}
+
+async function readMoments(width: number, file: GramFile | undefined): Promise<InputMoments> {
   if (file === undefined) return noMoments(width);
   const { rowCount, path, isDiagonal } = file;
   const sums = elementsFromBytes('float32', await readFile(path)) as Float32Array;

@@ -93,7 +93,7 @@ export async function quantizeInto(
   const { plan: exact, ranges, search } = await planFitted(request, writer, reporter);
   const path = join(folder, QUANTIZED_FILES.model);
   const moments = await collectMoments(
-    { source, plan: exact, whyFloat: writer.whyFloat, choice },
+    { source, plan: exact, whyFloat: writer.whyFloat, roundsInt8: true, choice },
     reporter,
   );
   const { plan, fusion } = await writeQuantized(

@@ -117,9 +117,15 @@ async function saveOnce(
   reporter: Reporter,
 ): Promise<Saved> {
   const { source, chosen, shapes, tables, choice, quantized } = request;
-  const { whyFloat } = chosen.writer;
+  const { whyFloat, roundsInt8 = false } = chosen.writer;
   const moments = await collectMoments(
-    { source, plan: request.plan, whyFloat: quantized === undefined ? whyFloat : isDone, choice },
+    {
+      source,
+      plan: request.plan,
+      whyFloat: quantized === undefined ? whyFloat : isDone,
+      roundsInt8,
+      choice,
+    },
     reporter,
   );
   try {

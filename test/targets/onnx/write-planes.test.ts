@@ -10,6 +10,7 @@ import { auditFusion } from '../../../src/targets/onnx/audit-fusion.ts';
 import { SAFE_PAIR, scanSaturation } from '../../../src/targets/onnx/scan-saturation.ts';
 import { IN, type LinearSpec, linearModel, noise, OUT, ranges } from '../../kit/models.ts';
 import { runModel } from '../../kit/run-model.ts';
+import { untied } from '../../kit/untied.ts';
 
 // A layer that makes a graph output is a head; here it is the layer under test.
 const recipe = parseRecipe('{ name: planes, head: w8a8x2 }', 'test');
@@ -44,25 +45,6 @@ function worst(a: Float32Array, b: Float32Array): number {
 
 function count({ graph }: Model, op: string): number {
   return graph.nodes.filter(({ opType }) => opType === op).length;
-}
-
-/** The second of two DequantizeLinear with constants of its own: exact mode loads no file in which they share some. */
-function untied({ graph, ...rest }: Model): Model {
-  const initializers = new Map(graph.initializers);
-  const seen = new Set<string>();
-  const copy = (name: string): string => {
-    if (!seen.has(name)) {
-      seen.add(name);
-      return name;
-    }
-    initializers.set(`${name}_copy`, { ...initializers.get(name)!, name: `${name}_copy` });
-    return `${name}_copy`;
-  };
-  const nodes = graph.nodes.map((node) => {
-    const isWeight = node.opType === 'DequantizeLinear' && initializers.has(node.inputs[0]!);
-    return isWeight ? { ...node, inputs: node.inputs.map(copy) } : node;
-  });
-  return { ...rest, graph: { ...graph, nodes, initializers } };
 }
 
 describe.each(spellings)('a layer in two planes', (spec) => {
