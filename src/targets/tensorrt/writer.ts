@@ -24,7 +24,6 @@ const TENSORRT_FILES = {
 /** Writes the Q/DQ model, the float baseline, calibration tables and the script that builds the engine. */
 export const tensorrtWriter: TargetWriter = {
   isShaped: true,
-  roundsInt8: true,
   expected: [TENSORRT_FILES.quantized, TENSORRT_FILES.script],
   whyFloat: (layer) => whyLeftFloat(layer, TENSORRT_LOWERING),
   fit: (model, plan, kernel) => withoutInexactScales(model, plan, TENSORRT_LOWERING, kernel),
@@ -39,7 +38,7 @@ export const tensorrtWriter: TargetWriter = {
  * integers. Throws {@link UnsupportedError} when the plan has no W8A8 layer, and as
  * {@link applyQuantization} and {@link buildScript} do.
  */
-function lower({ model, plan, kernel, shapes, tables, moments }: LoweringRequest): Lowered {
+function lower({ model, plan, kernel, shapes, tables }: LoweringRequest): Lowered {
   if (integerLayers(plan, TENSORRT_LOWERING).length === 0) {
     const inner = plan.layers.find(({ scheme, body }) => scheme === 'w8a8' && body !== undefined);
     throw inner === undefined ? nothingForTensorrt(plan) : allInBodies(plan, inner);
@@ -52,7 +51,7 @@ function lower({ model, plan, kernel, shapes, tables, moments }: LoweringRequest
     calibrationCache: cache?.name,
   });
   const written = (lowering: Lowering): Model =>
-    applyQuantization(model, plan, { lowering, kernel, moments });
+    applyQuantization(model, plan, { lowering, kernel });
   return {
     kind: 'tensorrt',
     entry: TENSORRT_FILES.quantized,
