@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, extname, join, relative, sep } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { hashFile } from '../storage/hash-file.ts';
 import { chooseSamples, splitBare } from './data/choose-samples.ts';
@@ -9,35 +9,19 @@ import {
   type DatasetDescription,
   type ImagesDescription,
   parseDataset,
-  type TextDescription,
 } from './data/dataset-schema.ts';
+import { findTokenizer } from './data/find-tokenizer.ts';
+import { type Found, named } from './data/found-data.ts';
 import { listImages, openImageData, withLabels } from './data/image-data.ts';
 import { planPreprocessing } from './data/image-preprocessing.ts';
-import { resolveFile, resolveFiles } from './data/inside-folder.ts';
+import { filesInside, resolveFile } from './data/inside-folder.ts';
 import { openTensorData } from './data/tensor-data.ts';
 import { listInputFiles, listTestDataSets, openTestDataSets } from './data/test-data-sets.ts';
-import { openTextData, TEXT_BUDGET } from './data/text-data.ts';
-import { BYTE_ENCODING, readTokenizer, type TextEncoding } from './data/tokenizer.ts';
+import { openTextData } from './data/text-data.ts';
+import { textSet } from './data/text-set.ts';
 import type { Dataset, DatasetOptions, SampleList, Split } from './sample.ts';
 
 export type { Dataset, DatasetOptions, Sample, Split } from './sample.ts';
-
-/** A data set as found on disk, before anybody chooses samples. */
-interface Found {
-  readonly kind: Dataset['kind'];
-  readonly hasLabels: boolean;
-  /** Samples of calibration when dataset.yaml says. */
-  readonly samples: number | undefined;
-  /** Everything that shapes samples, for the hash: settings, then files by name in the set. */
-  readonly settings: unknown;
-  readonly files: readonly HashedFile[];
-  list(split: Split): Promise<SampleList>;
-}
-
-interface HashedFile {
-  readonly name: string;
-  readonly path: string;
-}
 
 /**
  * Opens a calibration set: a folder with `dataset.yaml`, a folder of `test_data_set_N` (ONNX test
@@ -57,9 +41,10 @@ export async function openDataset(path: string, options: DatasetOptions = {}): P
     heldOut: options.heldOutSamples,
   };
   const chosen = async (split: Split): Promise<readonly number[]> =>
-    chooseSamples((await listOf(split)).count, wanted[split], options.seed);
+    chooseAmong(await listOf(split), wanted[split], options.seed);
   return {
     kind: found.kind,
+    domains: found.domains ?? [],
     path,
     hasLabels: found.hasLabels,
     hash: await hashOf(found, { samples: wanted.calibration, seed: options.seed }),
@@ -73,8 +58,16 @@ export async function openDataset(path: string, options: DatasetOptions = {}): P
   };
 }
 
+function chooseAmong(
+  list: SampleList,
+  wanted: number | undefined,
+  seed: number | undefined,
+): readonly number[] {
+  return list.choose?.(wanted, seed) ?? chooseSamples(list.count, wanted, seed);
+}
+
 /** What is data in a folder that `files` or `heldOut` name; a file that they name is taken as it is. */
-const FILE_EXTENSIONS = { text: ['.txt', '.jsonl'], tensors: ['.npz', '.npy'] } as const;
+const TENSOR_EXTENSIONS = ['.npz', '.npy'] as const;
 
 async function findData(path: string, options: DatasetOptions): Promise<Found> {
   if (!existsSync(path)) {
@@ -103,76 +96,20 @@ async function described(
   options: DatasetOptions,
 ): Promise<Found> {
   if (description.kind === 'images') return imageSet(folder, where, description, options);
-  const extensions = FILE_EXTENSIONS[description.kind];
-  const inside = async (names: readonly string[]): Promise<readonly string[]> => {
-    const lists = names.map((name) => resolveFiles(folder, name, where, extensions));
-    const paths = (await Promise.all(lists)).flat();
-    if (paths.length > 0 || names.length === 0) return paths;
-    throw new UsageError(
-      `${where}: no data in ${names.join(', ')} (expected ${extensions.join(' ')}).`,
-    );
-  };
+  if (description.kind === 'text') return textSet(folder, where, description, options);
   const splits = {
-    calibration: await inside(description.files),
-    heldOut: await inside(description.heldOut),
+    calibration: await filesInside(folder, where, description.files, TENSOR_EXTENSIONS),
+    heldOut: await filesInside(folder, where, description.heldOut, TENSOR_EXTENSIONS),
   };
   const files = [...splits.calibration, ...splits.heldOut];
-  if (description.kind === 'tensors') {
-    return {
-      kind: 'tensors',
-      hasLabels: description.labels !== undefined,
-      samples: description.samples,
-      settings: description,
-      files: files.map((file) => named(folder, file)),
-      list: (split) => openTensorData(splits[split], description.labels),
-    };
-  }
-  const sequenceLength = options.sequenceLength ?? description.sequenceLength;
-  const tokenizer = await findTokenizer(folder, where, description, options);
-  const samples = options.samples ?? description.samples;
   return {
-    kind: 'text',
-    hasLabels: false,
+    kind: 'tensors',
+    hasLabels: description.labels !== undefined,
     samples: description.samples,
-    settings: { ...description, sequenceLength },
-    files: [...files.map((file) => named(folder, file)), ...tokenizer.files],
-    list: (split) =>
-      openTextData(splits[split], {
-        encoding: tokenizer.encoding,
-        sequenceLength,
-        ...(split === 'calibration' && { budget: textBudget(samples, sequenceLength) }),
-      }),
+    settings: description,
+    files: files.map((file) => named(folder, file)),
+    list: (split) => openTensorData(splits[split], description.labels),
   };
-}
-
-/** A few samples need no more than a little text: 64 bytes a token leave a choice. */
-function textBudget(samples: number | undefined, sequenceLength: number): number {
-  if (samples === undefined) return TEXT_BUDGET;
-  return Math.min(TEXT_BUDGET, Math.max(4 << 20, samples * sequenceLength * 64));
-}
-
-interface FoundTokenizer {
-  readonly encoding: TextEncoding;
-  readonly files: readonly HashedFile[];
-}
-
-async function findTokenizer(
-  folder: string,
-  where: string,
-  description: Pick<TextDescription, 'tokenizer'>,
-  options: DatasetOptions,
-): Promise<FoundTokenizer> {
-  if (description.tokenizer === 'bytes') return { encoding: BYTE_ENCODING, files: [] };
-  const path =
-    description.tokenizer === undefined
-      ? options.tokenizer
-      : await resolveFile(folder, description.tokenizer, where);
-  if (path === undefined) {
-    throw new UsageError(
-      `${where}: no tokenizer. Put tokenizer.json beside the model, or write "tokenizer:" into dataset.yaml (a tokenizer.json, or bytes).`,
-    );
-  }
-  return { encoding: await readTokenizer(path), files: [{ name: 'tokenizer', path }] };
 }
 
 async function imageSet(
@@ -278,10 +215,6 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
     made ??= make();
     return made;
   };
-}
-
-function named(folder: string, path: string): HashedFile {
-  return { name: relative(folder, path).split(sep).join('/'), path };
 }
 
 async function hashOf(found: Found, choice: unknown): Promise<string> {

@@ -12,6 +12,8 @@ export interface Sample {
    * float32 [channels, height, width] for images, arrays as stored for tensors.
    */
   readonly values: ReadonlyMap<string, TensorValue>;
+  /** The kind of text that it is, where the data set names kinds. */
+  readonly domain?: string;
   /** The right class, where the data set knows it. */
   readonly label?: number;
 }
@@ -25,6 +27,8 @@ export interface Dataset {
   readonly hasLabels: boolean;
   /** SHA-256, in hex, of all files and settings that shape the samples; no paths outside the set. */
   readonly hash: string;
+  /** Kinds of text that calibration reads, in order; empty where the data set names none. */
+  readonly domains: readonly string[];
   /** Number of samples that `samples(split)` gives. */
   count(split: Split): Promise<number>;
   /** The chosen samples in order; may be asked for again and gives the same. */
@@ -50,6 +54,8 @@ export interface DatasetOptions {
 /** The samples of one split before a choice among them. Kinds of data implement this. */
 export interface SampleList {
   readonly count: number;
+  /** Chooses among them, where evenly spaced ones will not do; ascending. */
+  choose?(wanted: number | undefined, seed: number | undefined): readonly number[];
   /** Reads the samples at `indices`, which ascend, in that order. */
   read(indices: readonly number[]): AsyncIterable<Omit<Sample, 'index'>>;
 }

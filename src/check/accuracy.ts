@@ -6,16 +6,19 @@ import type { Session, SessionValue } from '../runners/runner.ts';
 import type { Feeds, TensorValue } from '../values/tensor-value.ts';
 import type { Accuracy } from './check-result.ts';
 import {
-  type ClassificationSums,
   mergeClassification,
-  NO_CLASSIFICATION,
   observeClassification,
   summarizeClassification,
 } from './classification-sums.ts';
 import {
-  type LanguageModelSums,
+  addToDomain,
+  type LogitSums,
+  mergeLogits,
+  NO_LOGITS,
+  summarizeDomains,
+} from './domain-sums.ts';
+import {
   mergeLanguageModel,
-  NO_LANGUAGE_MODEL,
   observeLanguageModel,
   summarizeLanguageModel,
   type TokenBatch,
@@ -30,7 +33,7 @@ import {
 
 /** One held-out sample, and the feeds made of it for each model: their inputs may differ in type. */
 export interface PairedSample {
-  readonly sample: Pick<Sample, 'values' | 'label'>;
+  readonly sample: Pick<Sample, 'values' | 'label' | 'domain'>;
   readonly source: Feeds;
   readonly artifact: Feeds;
 }
@@ -85,15 +88,16 @@ export async function compareAccuracy(options: AccuracyOptions): Promise<Accurac
   return {
     samples: done,
     outputs: [...sums.outputs].map(([name, output]) => summarizeSimilarity(name, output)),
-    languageModel: summarizeLanguageModel(judged, sums.languageModel),
-    classification: summarizeClassification(judged, sums.classification),
+    languageModel: summarizeLanguageModel(judged, sums.logits.languageModel),
+    classification: summarizeClassification(judged, sums.logits.classification),
+    domains: summarizeDomains(judged, sums.domains),
   };
 }
 
 interface Sums {
   readonly outputs: ReadonlyMap<string, SimilaritySums>;
-  readonly languageModel: LanguageModelSums;
-  readonly classification: ClassificationSums;
+  readonly logits: LogitSums;
+  readonly domains: ReadonlyMap<string, LogitSums>;
 }
 
 interface Observation {
@@ -106,15 +110,15 @@ interface Observation {
 function emptySums(names: readonly string[]): Sums {
   return {
     outputs: new Map(names.map((name) => [name, NO_SIMILARITY])),
-    languageModel: NO_LANGUAGE_MODEL,
-    classification: NO_CLASSIFICATION,
+    logits: NO_LOGITS,
+    domains: new Map(),
   };
 }
 
 function observe(sums: Sums, observation: Observation): Sums {
   const { sample, logits } = observation;
   const labels = sample.label === undefined ? undefined : [sample.label];
-  let { languageModel, classification } = sums;
+  let { languageModel, classification } = NO_LOGITS;
   const outputs = new Map<string, SimilaritySums>();
   for (const [name, before] of sums.outputs) {
     const { source, artifact, dims } = outputPair(name, observation);
@@ -131,7 +135,12 @@ function observe(sums: Sums, observation: Observation): Sums {
       languageModel = mergeLanguageModel(languageModel, positions);
     }
   }
-  return { outputs, languageModel, classification };
+  const own = { samples: 1, languageModel, classification };
+  return {
+    outputs,
+    logits: mergeLogits(sums.logits, own),
+    domains: addToDomain(sums.domains, sample.domain, own),
+  };
 }
 
 /** Labelled data and a single output: the output is class logits, whatever its name. */

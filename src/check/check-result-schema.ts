@@ -100,6 +100,20 @@ const accuracy = z.strictObject({
       top1: top1.nullable(),
     })
     .nullable(),
+  domains: z
+    .array(
+      z.strictObject({
+        domain: z.string(),
+        samples: count,
+        positions: count,
+        klNats: z.number().nullable(),
+        klP999Nats: z.number().nullable(),
+        klWorstNats: z.number().nullable(),
+        agreement: fraction,
+        perplexityRatio: z.number().nullable(),
+      }),
+    )
+    .default([]),
 });
 
 const times = z.strictObject({

@@ -102,6 +102,23 @@ export interface Accuracy {
   readonly outputs: readonly OutputSimilarity[];
   readonly languageModel: LanguageModelAccuracy | null;
   readonly classification: ClassificationAccuracy | null;
+  /** The same logits by kind of text, where the data set names kinds; empty where it names none. */
+  readonly domains: readonly DomainAccuracy[];
+}
+
+/** Figures of the logits of one kind of text. */
+export interface DomainAccuracy {
+  readonly domain: string;
+  readonly samples: number;
+  /** Positions compared, or rows of class logits. */
+  readonly positions: number;
+  /** As of all positions. */
+  readonly klNats: number | null;
+  readonly klP999Nats: number | null;
+  readonly klWorstNats: number | null;
+  readonly agreement: number;
+  /** Perplexity after / before; null where nothing is predicted. */
+  readonly perplexityRatio: number | null;
 }
 
 /** Similarity of one output over all elements of all samples. */

@@ -96,6 +96,20 @@ export const GATE_TABLE = {
       return logits.klNats === null ? 'it is not finite' : { value: logits.klNats };
     },
   },
+  maxWorstDomainKl: {
+    limit: nats,
+    about: 'Mean KL in nats of the kind of text that suffers most, where the data set names kinds.',
+    what: 'the mean KL divergence in nats of the worst domain',
+    format: bare,
+    measure({ accuracy }) {
+      const [first, ...others] = accuracy?.domains ?? [];
+      if (first === undefined) return missing(accuracy, 'the data set names no domains');
+      const unbounded = accuracy?.domains.find(({ klNats }) => klNats === null);
+      if (unbounded !== undefined) return `that of ${unbounded.domain} is not finite`;
+      const worst = others.reduce((most, own) => (own.klNats! > most.klNats! ? own : most), first);
+      return { value: worst.klNats!, detail: worst.domain };
+    },
+  },
   maxKlP999: {
     limit: nats,
     about: 'KL in nats that 99.9 % of the positions may not exceed.',

@@ -1,6 +1,7 @@
 import type {
   Accuracy,
   CheckResult,
+  DomainAccuracy,
   OutputSimilarity,
   Sizes,
   Top1,
@@ -55,7 +56,7 @@ function sizeRows({ source, artifact, ratio, peakMemoryRatio }: Sizes): readonly
 
 function accuracyRows(accuracy: Accuracy | null): readonly FigureRow[] {
   if (accuracy === null) return [];
-  const { languageModel, classification, outputs } = accuracy;
+  const { languageModel, classification, domains, outputs } = accuracy;
   const rows: FigureRow[] = [];
   if (languageModel?.perplexity) {
     const { source, artifact, ratio, ratioInterval } = languageModel.perplexity;
@@ -78,8 +79,19 @@ function accuracyRows(accuracy: Accuracy | null): readonly FigureRow[] {
     rows.push(artifactRow('Top-1 agreement', formatPercent(agreement)));
     rows.push(artifactRow('KL divergence, nats', figure(klNats, 3), p999));
   }
+  rows.push(...domains.map(domainRow));
   rows.push(...shown(outputs).flatMap(outputRows));
   return rows;
+}
+
+function domainRow(figures: DomainAccuracy): FigureRow {
+  const { domain, positions, klNats, klP999Nats, agreement, perplexityRatio } = figures;
+  const more = [
+    `p99.9 ${figure(klP999Nats, 3)}`,
+    `agreement ${formatPercent(agreement)}`,
+    ...(perplexityRatio === null ? [] : [`perplexity ${formatRatio(perplexityRatio)}`]),
+  ];
+  return artifactRow(`KL of ${domain} (${positions})`, figure(klNats, 3), more.join(', '));
 }
 
 function outputRows(output: OutputSimilarity): readonly FigureRow[] {

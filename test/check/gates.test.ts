@@ -213,8 +213,8 @@ describe('parseGates', () => {
   it('names an unknown gate and those there are', () => {
     expect(() => parseGates(['maxDrop=1'])).toThrow(
       '--gate maxDrop=1: is no gate (got "maxDrop", expected <name>=<limit> with one of maxTop1Drop, ' +
-        'maxPerplexityRatio, maxKl, maxKlP999, minAgreement, minCosine, minSqnr, minRowCosine, minRowSqnr, ' +
-        'minSpeedup, minFused, maxSizeRatio, maxPeakMemoryRatio, maxUnsafePairs).',
+        'maxPerplexityRatio, maxKl, maxWorstDomainKl, maxKlP999, minAgreement, minCosine, minSqnr, minRowCosine, ' +
+        'minRowSqnr, minSpeedup, minFused, maxSizeRatio, maxPeakMemoryRatio, maxUnsafePairs).',
     );
   });
 

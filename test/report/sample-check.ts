@@ -80,6 +80,18 @@ export const SAMPLE_CHECK: CheckResult = {
       },
     },
     classification: null,
+    domains: [
+      {
+        domain: 'python',
+        samples: 8,
+        positions: 2040,
+        klNats: 0.0112,
+        klP999Nats: 0.31,
+        klWorstNats: 0.4,
+        agreement: 0.934,
+        perplexityRatio: 1.0041,
+      },
+    ],
   },
   latency: [
     {

@@ -33,8 +33,9 @@ describe('A model in which nothing can be smoothed', () => {
     const output = join(files.folder, 'out');
     const reporter = listeningReporter();
     const { plan } = await quantize({ ...files, recipe, output }, reporter);
-    const scheme = recipe === 'w8a8-full' ? 'w8a8' : recipe;
-    expect(plan.layers.map((layer) => layer.scheme)).toEqual([scheme, scheme, 'w8a16']);
+    const isFull = recipe === 'w8a8-full';
+    const [scheme, head] = isFull ? ['w8a8', 'w8a8x2'] : [recipe, 'w8a16'];
+    expect(plan.layers.map((layer) => layer.scheme)).toEqual([scheme, scheme, head]);
     expect(plan.smoothing).toBeUndefined();
     expect(reporter.notes.join()).toMatch(`recipe ${recipe}: no activation was smoothed`);
     // Values and weights are even: 8 bits of either leave some 40 dB.

@@ -11,9 +11,34 @@ const common = {
   samples: positive.optional().describe('Calibration samples to use, spread evenly; default all.'),
 };
 
+const textFile = z.union([
+  z.string().min(1),
+  z.strictObject({
+    path: z.string().min(1),
+    domain: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]*$/, {
+        error: 'a domain is lower-case letters, digits and dashes.',
+      })
+      .describe('The kind of text: check reports each kind by itself.'),
+    weight: z
+      .number()
+      .positive()
+      .default(1)
+      .describe('How many samples are chosen, as against other domains.'),
+  }),
+]);
+const textFiles = z
+  .array(textFile)
+  .describe(
+    'Files or folders inside the folder of dataset.yaml, with the kind of text that they hold.',
+  );
+
 const textSchema = z.strictObject({
   kind: z.literal('text'),
   ...common,
+  files: textFiles.min(1).describe('What calibration reads, some of every domain.'),
+  heldOut: textFiles.default([]).describe('What check reads; never reaches calibration.'),
   tokenizer: z
     .string()
     .optional()
@@ -54,6 +79,8 @@ export const datasetSchema: z.ZodType<DatasetDescription> = z.discriminatedUnion
   tensorsSchema,
 ]);
 
+/** A text file as described: a path, or a path with its domain. */
+export type TextFile = z.output<typeof textFile>;
 /** A text data set as described. */
 export type TextDescription = z.output<typeof textSchema>;
 /** An image data set as described. */

@@ -48,3 +48,20 @@ export async function resolveFiles(
     .sort();
   return Promise.all(names.map((inner) => resolveInside(folder, join(path, inner), where)));
 }
+
+/**
+ * Returns what {@link resolveFiles} does of several names. Throws {@link UsageError} naming `where` when they hold no data.
+ */
+export async function filesInside(
+  folder: string,
+  where: string,
+  names: readonly string[],
+  extensions: readonly string[],
+): Promise<readonly string[]> {
+  const lists = names.map((name) => resolveFiles(folder, name, where, extensions));
+  const paths = (await Promise.all(lists)).flat();
+  if (paths.length > 0 || names.length === 0) return paths;
+  throw new UsageError(
+    `${where}: no data in ${names.join(', ')} (expected ${extensions.join(' ')}).`,
+  );
+}

@@ -5,11 +5,7 @@ import { type Graph, type Model, type Node, opsetVersion } from '../../ir/model.
 import { beginRewrite, finishRewrite } from '../../ir/rewrite.ts';
 import { createWeightKernel, type WeightKernel } from '../../numerics/weight-kernel.ts';
 import { closeBodies } from '../../passes/close-bodies.ts';
-import { convertToFloat32 } from '../../passes/convert-to-float32.ts';
-import { distinctNames } from '../../passes/distinct-names.ts';
-import { inferShapes } from '../../passes/infer-shapes.ts';
-import { bodyOf, openBodies } from '../../passes/open-bodies.ts';
-import { runPasses } from '../../passes/pass.ts';
+import { bodyOf } from '../../passes/open-bodies.ts';
 import { raiseOpset } from '../../passes/raise-opset.ts';
 import { linearForm } from '../../quantize/linear-form.ts';
 import type {
@@ -17,16 +13,15 @@ import type {
   PlannedLayer,
   QuantizationPlan,
 } from '../../quantize/quantization-plan.ts';
-import { applySmoothing } from '../../quantize/smooth/apply-smoothing.ts';
 import { createBlockQuantizer } from '../../quantize/weights/blocked-weight.ts';
 import { gptqRounding, type RoundWeight } from '../../quantize/weights/gptq-weight.ts';
 import type { ReadInputMoments } from '../../quantize/weights/input-moments.ts';
 import { int4Weights } from '../../quantize/weights/int4-weight.ts';
 import { int4Settings, int8Rounding, isIntegerScheme } from '../../recipe/recipe.ts';
 import { findEmbeddings } from '../../structure/find-embeddings.ts';
-import { findOpenedLinears } from '../../structure/find-linears.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
-import { integerLayers, type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
+import { type Lowering, ONNXRUNTIME_LOWERING } from './lowering.ts';
+import { prepareSource } from './prepare-source.ts';
 import { type Quantizer, surroundProducts } from './product-form.ts';
 import type { WriteContext } from './write-context.ts';
 import { writeDynamicLinear } from './write-dynamic-linear.ts';
@@ -65,21 +60,7 @@ export function applyQuantization(
   options: ApplyOptions = {},
 ): Model {
   const { lowering = ONNXRUNTIME_LOWERING, kernel = createWeightKernel() } = options;
-  // Names first: the plan was made with them, and the twin has others besides.
-  const named = runPasses(model, [distinctNames]);
-  const passes = lowering.activations === 'float32' ? [convertToFloat32] : [];
-  const { smoothing } = plan;
-  const wanted = integerLayers(plan, lowering);
-  const stayFloat = new Set(plan.layers.map(({ name }) => name));
-  for (const { name } of wanted) stayFloat.delete(name);
-  const smooth = (float: Model): Model =>
-    smoothing === undefined ? float : applySmoothing(float, smoothing, 'stored', stayFloat);
-  // The FP32 twin of an FP16 artifact has its weights: folded, then rounded to FP16.
-  const isTwin = lowering.activations === 'float32' && lowering.scaleType === 'float16';
-  const source = isTwin ? runPasses(smooth(named), passes) : smooth(runPasses(named, passes));
-  const opened = openBodies(source);
-  const typed = runPasses(opened.model, [inferShapes]);
-  const layers = findOpenedLinears(opened, typed);
+  const { opened, typed, layers, wanted } = prepareSource(model, plan, lowering);
   const entries = inNodeOrder(typed, layers, wanted);
   const placeOf = (node: Node): string => bodyOf(opened, node)?.label ?? '';
   const tables = new Set(findEmbeddings(typed, layers).map(({ name }) => name));

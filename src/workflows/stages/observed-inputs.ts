@@ -2,13 +2,13 @@ import { indexUses } from '../../ir/index-uses.ts';
 import type { Model } from '../../ir/model.ts';
 import { convertToFloat32 } from '../../passes/convert-to-float32.ts';
 import { distinctNames } from '../../passes/distinct-names.ts';
-import { openBodies } from '../../passes/open-bodies.ts';
 import { runPasses } from '../../passes/pass.ts';
 import type { PlannedLayer, QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { applySmoothing } from '../../quantize/smooth/apply-smoothing.ts';
-import { findOpenedLinears } from '../../structure/find-linears.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
 import { applyQuantization } from '../../targets/onnx/apply.ts';
+import { ONNXRUNTIME_LOWERING } from '../../targets/onnx/lowering.ts';
+import { prepareSource } from '../../targets/onnx/prepare-source.ts';
 
 /** A model to run for what layers multiply. */
 export interface ObservedInputs {
@@ -29,18 +29,16 @@ export function observeInputs(
   plan: QuantizationPlan,
   planned: readonly PlannedLayer[],
 ): ObservedInputs {
-  const float = sourceOfWeights(source, plan);
+  const { layers: all } = prepareSource(source, plan, ONNXRUNTIME_LOWERING);
   const names = new Set(planned.map(({ name }) => name));
   const layers = new Map(
-    findOpenedLinears(openBodies(float))
-      .filter(({ name }) => names.has(name))
-      .map((layer) => [layer.name, layer]),
+    all.filter(({ name }) => names.has(name)).map((layer) => [layer.name, layer]),
   );
   if (plan.layers.some(({ scheme }) => scheme === 'w4a16')) {
     const values = [...layers.values()].map(
       ({ input, inFeatures }) => [input, { value: input, width: inFeatures }] as const,
     );
-    return { model: float, layers, values: new Map(values) };
+    return { model: sourceOfWeights(source, plan), layers, values: new Map(values) };
   }
   const model = applyQuantization(source, plan);
   const seen = seenInputs(model, planned);
