@@ -67,6 +67,8 @@ export async function calibrateModel(
   const { calibrator = 'auto', shard, onWarning } = options;
   const { twin, values, channels } = observed(source, options);
   const data = typeof dataset === 'function' ? await dataset() : dataset;
+  const narrow = oneDomainWarning(data);
+  if (narrow !== undefined) onWarning?.(narrow);
   const hints = feedHints(source.model);
   await requireFit(feedInputs(twin.graph), data, hints);
   const { statistics } = await collectStatistics({
@@ -101,6 +103,15 @@ export async function calibrateModel(
       ),
     },
     statistics,
+  );
+}
+
+/** Returns what to say of data that name one kind of text alone: ranges of one kind do not hold on others. */
+export function oneDomainWarning({ domains }: Pick<Dataset, 'domains'>): string | undefined {
+  if (domains.length !== 1) return undefined;
+  return (
+    `calibration data are of one domain (${domains[0]}): text of other kinds may leave the ranges, and INT8 ` +
+    'activations then lose most of it. Add files of the domains that will be met, or use calibration/mixed.'
   );
 }
 

@@ -116,6 +116,21 @@ const accuracy = z.strictObject({
     .default([]),
 });
 
+const ranges = z.strictObject({
+  samples: count,
+  activations: z.array(
+    z.strictObject({ layer: z.string(), share: fraction, worstRatio: z.number() }),
+  ),
+  domains: z.array(
+    z.strictObject({
+      domain: z.string(),
+      share: fraction,
+      worstRatio: z.number(),
+      worstLayer: z.string(),
+    }),
+  ),
+});
+
 const times = z.strictObject({
   runs: count,
   firstMilliseconds: z.number(),
@@ -233,6 +248,7 @@ export const CHECK_RESULT_SCHEMA: z.ZodType<CheckResult> = z.strictObject({
   }),
   fusion: FUSION_SCHEMA.nullable(),
   saturation: addedLater(SATURATION_SCHEMA),
+  ranges: addedLater(ranges),
   fallbackNodes: z.array(
     z.strictObject({ node: z.string(), opType: z.string(), device: z.string() }),
   ),

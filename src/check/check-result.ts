@@ -8,6 +8,7 @@
 import type { FusionAudit } from '../targets/onnx/audit-fusion.ts';
 import type { Saturation } from '../targets/onnx/saturation.ts';
 import type { KernelTimes } from './kernel-times.ts';
+import type { RangeCheck } from './range-check.ts';
 
 /** Value of {@link CheckResult.schema}; changes when a field changes its meaning. */
 export const CHECK_SCHEMA = 'autoglm.check/1';
@@ -37,6 +38,8 @@ export interface CheckResult {
   readonly fusion: FusionAudit | null;
   /** Whether the artifact's integer products give the same sums on every CPU; null for a target without any. */
   readonly saturation: Saturation | null;
+  /** Whether the data stay within the calibrated ranges; null where there are none, or on another device than the CPU. */
+  readonly ranges: RangeCheck | null;
   /** Nodes that the runtime placed on another device than the requested one, unasked. */
   readonly fallbackNodes: readonly FallbackNode[];
   readonly gates: readonly GateResult[];

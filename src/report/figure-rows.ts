@@ -79,19 +79,21 @@ function accuracyRows(accuracy: Accuracy | null): readonly FigureRow[] {
     rows.push(artifactRow('Top-1 agreement', formatPercent(agreement)));
     rows.push(artifactRow('KL divergence, nats', figure(klNats, 3), p999));
   }
+  if (domains.length > 0) rows.push(artifactRow('by domain', 'KL', 'p99.9, agree, perplexity'));
   rows.push(...domains.map(domainRow));
   rows.push(...shown(outputs).flatMap(outputRows));
   return rows;
 }
 
+/** The column is narrow: KL of 99.9 %, agreement, perplexity after / before. */
 function domainRow(figures: DomainAccuracy): FigureRow {
   const { domain, positions, klNats, klP999Nats, agreement, perplexityRatio } = figures;
   const more = [
-    `p99.9 ${figure(klP999Nats, 3)}`,
-    `agreement ${formatPercent(agreement)}`,
-    ...(perplexityRatio === null ? [] : [`perplexity ${formatRatio(perplexityRatio)}`]),
+    figure(klP999Nats, 2),
+    `${(100 * agreement).toFixed(1)} %`,
+    ...(perplexityRatio === null ? [] : [`x${perplexityRatio.toFixed(3)}`]),
   ];
-  return artifactRow(`KL of ${domain} (${positions})`, figure(klNats, 3), more.join(', '));
+  return artifactRow(`  ${domain} (${positions})`, figure(klNats, 3), more.join(', '));
 }
 
 function outputRows(output: OutputSimilarity): readonly FigureRow[] {

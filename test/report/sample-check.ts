@@ -167,6 +167,13 @@ export const SAMPLE_CHECK: CheckResult = {
     unsafeLayers: [{ node: '/layers.0/mlp/up/MatMul', worstPair: 131, unsafePairs: 6 }],
     notScanned: [],
   },
+  ranges: {
+    samples: 2,
+    activations: [{ layer: 'layers.0.mlp.gate_up_proj', share: 0.031, worstRatio: 2.4 }],
+    domains: [
+      { domain: 'python', share: 0.021, worstRatio: 2.4, worstLayer: 'layers.0.mlp.gate_up_proj' },
+    ],
+  },
   fallbackNodes: [],
   gates: [
     {

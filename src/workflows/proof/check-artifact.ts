@@ -8,6 +8,7 @@ import type { Dataset, Sample } from '../../calibrate/sample.ts';
 import { compareAccuracy, type PairedSample } from '../../check/accuracy.ts';
 import type { Accuracy, CheckResult, FallbackNode } from '../../check/check-result.ts';
 import { completeCheck } from '../../check/complete-check.ts';
+import { rangeWarning } from '../../check/range-check.ts';
 import { compareSizes } from '../../check/sizes.ts';
 import type { Model } from '../../ir/model.ts';
 import { onnxruntimeRunner } from '../../runners/onnxruntime/onnxruntime-runner.ts';
@@ -24,6 +25,7 @@ import type { Reporter } from '../progress.ts';
 import { type ArtifactCheck, onnxOf, runnerOf, sourceDevice } from './artifact-check.ts';
 import { auditFile } from './audit-file.ts';
 import { type BranchWatch, watchBranches } from './branches-taken.ts';
+import { checkRanges } from './check-ranges.ts';
 import { describeCheck } from './describe-check.ts';
 import { runnableFile, saveFloat32Twin } from './float32-twin.ts';
 import { measureScenarios, type ScenarioTimes } from './measure-scenarios.ts';
@@ -49,9 +51,15 @@ export async function checkArtifact(
     const fusion = await auditArtifact(check);
     const onnx = onnxOf(check.artifact);
     const pairs = onnx && (await scanPairs(onnx.model));
+    const ranges =
+      onnx === undefined || check.device.device !== 'cpu'
+        ? null
+        : await checkRanges(onnx, check.dataset, (sample) => sides.artifact(sample).feeds);
+    const beyond = ranges === null ? undefined : rangeWarning(ranges);
     const warnings = [
       ...sides.branches.oneSided(),
       ...(pairs?.warning === undefined ? [] : [pairs.warning]),
+      ...(beyond === undefined ? [] : [beyond]),
     ];
     const fallbackNodes = await findFallback(check, sides.artifact(first).feeds);
     const sizes = compareSizes(
@@ -71,6 +79,7 @@ export async function checkArtifact(
         sizes,
         fusion,
         saturation: pairs?.saturation ?? null,
+        ranges,
         warnings,
         fallbackNodes,
         notVerified: check.notVerified,

@@ -1,0 +1,94 @@
+/** Whether held-out data stay within the ranges that an artifact was calibrated to. */
+export interface RangeCheck {
+  /** Samples that were looked at: a few of every kind. */
+  readonly samples: number;
+  /** Every calibrated activation, the one most often left first. */
+  readonly activations: readonly RangeUse[];
+  /** By kind of text, where the data set names kinds. */
+  readonly domains: readonly DomainRange[];
+}
+
+/** How often the values of one calibrated activation leave its range. */
+export interface RangeUse {
+  /** The layer that reads it, the first of several. */
+  readonly layer: string;
+  /** Rows (tokens) that hold a value beyond the range, as a share of all. */
+  readonly share: number;
+  /** Largest magnitude over the end of the range that it passes; 1 or less when none does. */
+  readonly worstRatio: number;
+}
+
+/** How often one kind of text leaves the ranges. */
+export interface DomainRange {
+  readonly domain: string;
+  /** Rows of activations with a value beyond their range, as a share of the rows of all activations. */
+  readonly share: number;
+  readonly worstRatio: number;
+  /** The layer whose range is left most often. */
+  readonly worstLayer: string;
+}
+
+/** How far the rows of the activations of one sample reach: 1 is the end of the range. */
+export interface SampleReach {
+  readonly domain: string | undefined;
+  /** By layer. */
+  readonly reach: ReadonlyMap<string, Float32Array>;
+}
+
+/** A value that rounds to the last integer is not beyond: half a step of 255. */
+const WITHIN = 1 + 0.5 / 127;
+
+/** Above this share of rows of all activations, a kind of text is not what was calibrated. */
+const FOREIGN_SHARE = 0.01;
+
+/** Returns how often the rows of all samples leave their ranges. */
+export function summarizeReach(samples: readonly SampleReach[]): RangeCheck {
+  const named = [...new Set(samples.flatMap(({ domain }) => domain ?? []))];
+  return {
+    samples: samples.length,
+    activations: rangeUses(samples),
+    domains: named.map((domain) => domainRange(domain, samples)),
+  };
+}
+
+function domainRange(domain: string, samples: readonly SampleReach[]): DomainRange {
+  const own = samples.filter((sample) => sample.domain === domain);
+  const uses = rangeUses(own);
+  const share = uses.reduce((sum, use) => sum + use.share, 0) / Math.max(uses.length, 1);
+  const worstRatio = uses.reduce((most, use) => Math.max(most, use.worstRatio), 0);
+  return { domain, share, worstRatio, worstLayer: uses[0]?.layer ?? '' };
+}
+
+function rangeUses(samples: readonly SampleReach[]): readonly RangeUse[] {
+  const layers = new Set(samples.flatMap(({ reach }) => [...reach.keys()]));
+  const uses = [...layers].map((layer): RangeUse => {
+    const rows = samples.flatMap(({ reach }) => [...(reach.get(layer) ?? [])]);
+    const beyond = rows.filter((row) => row > WITHIN).length;
+    const worstRatio = rows.reduce((most, row) => Math.max(most, row), 0);
+    return { layer, share: rows.length === 0 ? 0 : beyond / rows.length, worstRatio };
+  });
+  return uses.sort((a, b) => b.share - a.share || b.worstRatio - a.worstRatio);
+}
+
+/** Returns a sentence for the kinds of text that leave the calibrated ranges, undefined when none does. */
+export function rangeWarning({ domains, activations }: RangeCheck): string | undefined {
+  const foreign = domains.filter(({ share }) => share > FOREIGN_SHARE);
+  if (foreign.length > 0) {
+    const worst = foreign.map(
+      ({ domain, share, worstRatio, worstLayer }) =>
+        `${domain} (${percent(share)} of tokens and layers, up to ${worstRatio.toFixed(1)}x, ${worstLayer} most)`,
+    );
+    return `data leave the calibrated ranges: ${worst.join('; ')}. Add such data to the calibration set.`;
+  }
+  if (domains.length > 0 || activations.length === 0) return undefined;
+  const share = activations.reduce((sum, use) => sum + use.share, 0) / activations.length;
+  const [worst] = activations;
+  return share > FOREIGN_SHARE
+    ? `data leave the calibrated ranges: ${percent(share)} of tokens and layers (${worst!.layer} most, ` +
+        `${percent(worst!.share)} of its tokens, up to ${worst!.worstRatio.toFixed(1)}x). Calibrate with such data.`
+    : undefined;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { rangeWarning, type SampleReach, summarizeReach } from '../../src/check/range-check.ts';
+
+function sample(domain: string | undefined, reach: Record<string, readonly number[]>): SampleReach {
+  const rows = Object.entries(reach).map(
+    ([layer, values]) => [layer, Float32Array.from(values)] as const,
+  );
+  return { domain, reach: new Map(rows) };
+}
+
+describe('summarizeReach', () => {
+  it('counts tokens beyond the range, by layer and by domain, the worst first', () => {
+    const check = summarizeReach([
+      sample('english', { a: [0.5, 1, 0.9, 0.2], b: [0.1, 0.2, 0.3, 0.4] }),
+      sample('python', { a: [0.5, 2.5, 0.9, 3], b: [0.1, 1.2, 0.3, 0.4] }),
+    ]);
+    expect(check.samples).toBe(2);
+    expect(check.activations).toEqual([
+      { layer: 'a', share: 2 / 8, worstRatio: 3 },
+      { layer: 'b', share: 1 / 8, worstRatio: Math.fround(1.2) },
+    ]);
+    expect(check.domains).toEqual([
+      { domain: 'english', share: 0, worstRatio: 1, worstLayer: 'a' },
+      { domain: 'python', share: 3 / 8, worstRatio: 3, worstLayer: 'a' },
+    ]);
+  });
+
+  it('does not take the rounding of the last integer for a value beyond', () => {
+    const [use] = summarizeReach([sample(undefined, { a: [1.003, 1.005] })]).activations;
+    expect(use!.share).toBe(0.5);
+  });
+});
+
+describe('rangeWarning', () => {
+  it('names the kinds that leave the ranges, how far, and the layer', () => {
+    const check = summarizeReach([
+      sample('english', { a: [0.5, 1] }),
+      sample('python', { a: [0.5, 2.5] }),
+    ]);
+    expect(rangeWarning(check)).toBe(
+      'data leave the calibrated ranges: python (50.0 % of tokens and layers, up to 2.5x, a most). ' +
+        'Add such data to the calibration set.',
+    );
+  });
+
+  it('says so of data that name no kinds, and nothing of what stays inside', () => {
+    expect(rangeWarning(summarizeReach([sample(undefined, { a: [0.5, 2], b: [0, 0] })]))).toBe(
+      'data leave the calibrated ranges: 25.0 % of tokens and layers (a most, 50.0 % of its tokens, up to 2.0x). ' +
+        'Calibrate with such data.',
+    );
+    expect(rangeWarning(summarizeReach([sample('english', { a: [0.5, 1] })]))).toBeUndefined();
+    expect(rangeWarning(summarizeReach([]))).toBeUndefined();
+  });
+});
