@@ -55,7 +55,7 @@ export interface CalibrateModelOptions {
  * @example
  * ```ts
  * const source = await openModelOnDisk('model.onnx');
- * const dataset = await openDataset('calibration/text', { samples: 8 });
+ * const dataset = await openDataset('calibration/mixed', { samples: 8 });
  * const calibration = await calibrateModel(source, dataset);
  * ```
  */

@@ -22,7 +22,7 @@ Verbs without a model take it from --config, ./autoglm.yaml or
 const EXAMPLES = `
 Examples:
   $ autoglm run configs/autoglm.yaml
-  $ autoglm quantize model.onnx --data calibration/text -o out
+  $ autoglm quantize model.onnx --data calibration/mixed -o out
 
 Exit codes: 0 done, 1 internal failure, 2 usage or config, 3 a gate failed,
 4 input file refused, 5 unsupported by the target, 6 device or runtime missing`;

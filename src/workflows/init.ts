@@ -9,7 +9,7 @@ const starter =
   (): string => `# autoglm: what "autoglm run" does, and what verbs without a model take their defaults from.
 # Paths are relative to this file.
 model: model.onnx              # or a folder: Hugging Face onnx/, optimum, onnxruntime-genai
-data: calibration/text         # a folder with dataset.yaml, or a bare .txt, .jsonl, .npz, image folder
+data: calibration/mixed        # a folder with dataset.yaml, or a bare .txt, .jsonl, .npz, image folder
 output: out
 
 calibrate:
@@ -32,6 +32,7 @@ check:
     maxTop1Drop: 1.2%          # points of next-token or class accuracy
     maxPerplexityRatio: 1.02
     maxSizeRatio: 0.52
+    # maxWorstDomainKl: 0.05     # of the kind of text that suffers most
 `;
 
 function sectionOf({ id, summary }: Target): string {

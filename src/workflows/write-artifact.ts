@@ -34,10 +34,10 @@ const SILENT: Reporter = { progress: () => {}, note: () => {}, warn: () => {} };
  * @example
  * ```ts
  * const source = await openModelOnDisk('model.onnx');
- * const dataset = await openDataset('calibration/text');
+ * const dataset = await openDataset('calibration/mixed');
  * const calibration = await calibrateModel(source, dataset);
  * const { plan } = await planCompression(source.model, { recipe: 'w8a8', calibration });
- * await writeArtifact('out', source, plan, { target: 'mnn', data: { data: 'calibration/text' } });
+ * await writeArtifact('out', source, plan, { target: 'mnn', data: { data: 'calibration/mixed' } });
  * ```
  */
 export async function writeArtifact(

@@ -122,7 +122,7 @@ describe('help', () => {
 
       Examples:
         $ autoglm run configs/autoglm.yaml
-        $ autoglm quantize model.onnx --data calibration/text -o out
+        $ autoglm quantize model.onnx --data calibration/mixed -o out
 
       Exit codes: 0 done, 1 internal failure, 2 usage or config, 3 a gate failed,
       4 input file refused, 5 unsupported by the target, 6 device or runtime missing
@@ -162,7 +162,7 @@ describe('help', () => {
       Examples:
         $ autoglm inspect model.onnx
         $ autoglm inspect model.onnx --prunable
-        $ autoglm inspect model.onnx --sensitivity --data calibration/text
+        $ autoglm inspect model.onnx --sensitivity --data calibration/mixed
       "
     `);
   });
@@ -199,7 +199,7 @@ describe('help', () => {
                                     calibration.json.
 
       Examples:
-        $ autoglm calibrate model.onnx --data calibration/text -o out
+        $ autoglm calibrate model.onnx --data calibration/mixed -o out
         $ autoglm calibrate merge a/calibration.json b/calibration.json -o out
       "
     `);
@@ -259,8 +259,8 @@ describe('help', () => {
         -h, --help                  display help for command
 
       Examples:
-        $ autoglm quantize model.onnx --data calibration/text -o out
-        $ autoglm quantize model.onnx --data calibration/text -o out --max-kl 0.02
+        $ autoglm quantize model.onnx --data calibration/mixed -o out
+        $ autoglm quantize model.onnx --data calibration/mixed -o out --max-kl 0.02
         $ autoglm quantize model.onnx --recipe w8a16 -o out --dry-run
       "
     `);
@@ -302,7 +302,7 @@ describe('help', () => {
         -h, --help                  display help for command
 
       Examples:
-        $ autoglm export model.onnx --target tensorrt --data calibration/text -o out
+        $ autoglm export model.onnx --target tensorrt --data calibration/mixed -o out
         $ autoglm export --target onnx
       "
     `);
@@ -339,7 +339,7 @@ describe('help', () => {
         -h, --help                  display help for command
 
       Examples:
-        $ autoglm check out/model.onnx --against model.onnx --data calibration/text
+        $ autoglm check out/model.onnx --against model.onnx --data calibration/mixed
         $ autoglm check out --gate maxTop1Drop=0.5pt --junit junit.xml
       "
     `);
@@ -455,8 +455,10 @@ describe('help', () => {
         INT8 activations         2x to 4x    3x          2x
         8-bit weights alone      2x          1.3x        0.65x: slower
         4-bit weights alone      2x to 4x    1.1x        1x
-      w8a8, w8a8-full and w8a8-dynamic have INT8 activations; w8a8 leaves the head and
-      the down projections of gated language models to weights alone. "autoglm doctor"
+      w8a8, w8a8-full and w8a8-dynamic have INT8 activations. w8a8 leaves the head and
+      the down projections of gated language models to weights alone: quickest token by
+      token. w8a8-full spares no layer (those two take two integer products each):
+      quickest over prompts, images and batches. "autoglm doctor"
       says what this machine has, "autoglm check" where the time of an artifact goes.
 
       Examples:

@@ -43,7 +43,7 @@ export function registerCalibrate(program: Command): void {
       'after',
       `
 Examples:
-  $ autoglm calibrate model.onnx --data calibration/text -o out
+  $ autoglm calibrate model.onnx --data calibration/mixed -o out
   $ autoglm calibrate merge a/calibration.json b/calibration.json -o out`,
     );
   addWriteOptions(addDataOptions(command)).action(

@@ -44,7 +44,7 @@ export function registerCheck(program: Command): void {
       'after',
       `
 Examples:
-  $ autoglm check out/model.onnx --against model.onnx --data calibration/text
+  $ autoglm check out/model.onnx --against model.onnx --data calibration/mixed
   $ autoglm check out --gate maxTop1Drop=0.5pt --junit junit.xml`,
     );
   addCommonOptions(addDataOptions(command)).action(

@@ -36,7 +36,7 @@ export function registerExport(program: Command): void {
       'after',
       `
 Examples:
-  $ autoglm export model.onnx --target tensorrt --data calibration/text -o out
+  $ autoglm export model.onnx --target tensorrt --data calibration/mixed -o out
   $ autoglm export --target onnx`,
     );
   addWriteOptions(addDataOptions(addTargetOptions(command))).action(

@@ -45,7 +45,7 @@ export function registerInspect(program: Command): void {
 Examples:
   $ autoglm inspect model.onnx
   $ autoglm inspect model.onnx --prunable
-  $ autoglm inspect model.onnx --sensitivity --data calibration/text`,
+  $ autoglm inspect model.onnx --sensitivity --data calibration/mixed`,
     );
   addCommonOptions(addDataOptions(command)).action(
     async (model: string | undefined, options: InspectOptions) => {

@@ -90,8 +90,8 @@ With --amount the limits are gates: exit code 3 when one does not hold.
 
 Examples:
   $ autoglm prune --amount 0.1
-  $ autoglm prune model.onnx --data calibration/text -o out --amount 0.2
-  $ autoglm prune model.onnx --data calibration/text -o out --max-kl 0.02
+  $ autoglm prune model.onnx --data calibration/mixed -o out --amount 0.2
+  $ autoglm prune model.onnx --data calibration/mixed -o out --max-kl 0.02
   $ autoglm prune model.onnx -o out --importance l1 --exact --dry-run`,
     );
   addWriteOptions(addDataOptions(addLimitOptions(command))).action(

@@ -40,8 +40,8 @@ export function registerQuantize(program: Command): void {
       'after',
       `
 Examples:
-  $ autoglm quantize model.onnx --data calibration/text -o out
-  $ autoglm quantize model.onnx --data calibration/text -o out --max-kl 0.02
+  $ autoglm quantize model.onnx --data calibration/mixed -o out
+  $ autoglm quantize model.onnx --data calibration/mixed -o out --max-kl 0.02
   $ autoglm quantize model.onnx --recipe w8a16 -o out --dry-run`,
     );
   addWriteOptions(addDataOptions(command)).action(
