@@ -456,9 +456,9 @@ describe('help', () => {
         8-bit weights alone      2x          1.3x        0.65x: slower
         4-bit weights alone      2x to 4x    1.1x        1x
       w8a8, w8a8-full and w8a8-dynamic have INT8 activations. w8a8 leaves the head and
-      the down projections of gated language models to weights alone: quickest token by
-      token. w8a8-full spares no layer (those two take two integer products each):
-      quickest over prompts, images and batches. "autoglm doctor"
+      the down projections of gated language models to weights alone, the quickest
+      token by token; w8a8-full spares no layer (those two take two integer products
+      each), the quickest over prompts, images and batches. "autoglm doctor"
       says what this machine has, "autoglm check" where the time of an artifact goes.
 
       Examples:
