@@ -92,14 +92,13 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
       ],
     },
     cli: { values: ['workflows', 'report', 'targets', 'version', 'errors'], types: ['runners'] },
-    index: {
+    index: { values: ['api', 'workflows', 'version', 'errors'], types: ['artifact', 'check'] },
+    api: {
       values: [
-        'workflows',
         'report',
         'artifact',
         'check',
         'targets',
-        'prune',
         'quantize',
         'calibrate',
         'runners',
@@ -108,8 +107,6 @@ const ALLOWED: Readonly<Record<string, { values: readonly string[]; types?: read
         'passes',
         'storage',
         'ir',
-        'version',
-        'errors',
       ],
       types: ['values'],
     },

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import {
-  BUILT_IN_RECIPES,
   calibrateModel,
   openDataset,
   openModelOnDisk,
@@ -10,6 +9,7 @@ import {
   quantize,
   writeArtifact,
 } from '../../src/index.ts';
+import { BUILT_IN_RECIPES } from '../../src/recipe/load.ts';
 import { root } from '../kit/paths.ts';
 import { silent } from '../kit/reporters.ts';
 import { sharedFolder } from '../kit/temporary-folder.ts';
