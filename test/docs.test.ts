@@ -91,14 +91,14 @@ describe.each(documents)('%s', (document) => {
 
   it('names verbs and flags that exist', () => {
     const program = createProgram();
-    const blocks = [...text.matchAll(/```(?:sh)?\n([\s\S]*?)```/g)].flatMap(([, block]) =>
-      block!.split('\n'),
+    // Every second piece between fences is a block, between backquotes of a paragraph a command.
+    const pieces = text.split(/^```/m);
+    const blocks = pieces.flatMap((block, index) =>
+      index % 2 === 1 && /^(?:sh)?\n/.test(block) ? block.split('\n') : [],
     );
-    // What stands between backquotes, outside of blocks: every second piece.
-    const inline = text
-      .replaceAll(/```[\s\S]*?```/g, '')
-      .split('`')
-      .filter((_, index) => index % 2 === 1);
+    const inline = pieces
+      .flatMap((prose, index) => (index % 2 === 0 ? prose.split('\n\n') : []))
+      .flatMap((paragraph) => paragraph.split('`').filter((_, index) => index % 2 === 1));
     const lines = [...blocks, ...inline].flatMap((line) => {
       const found = /^(?:\$ )?autoglm +([a-z]+)([^#|]*)/.exec(line);
       return found === null ? [] : [found];
