@@ -53,7 +53,8 @@ it('gives the FP32 twin of a smoothed FP16 artifact the same weight integers', a
     compared++;
   }
   expect(compared).toBe(plan.layers.filter(({ scheme }) => scheme === 'w8a8').length);
-  expect(compared).toBeGreaterThan(20);
+  // q, k and v, output and gate-up of six blocks: the down projections are in two planes, float for TensorRT.
+  expect(compared).toBe(18);
 });
 
 it('keeps the type of a weight that stays float beside smoothed layers', async () => {
