@@ -70,8 +70,8 @@ const weightsSchema = z
       .enum(['rtn', 'mse', 'gptq'])
       .optional()
       .describe(
-        'To nearest, in searched ranges (4 bits alone), or by GPTQ, the default; 8-bit weights beside float ' +
-          'activations are always rounded to nearest.',
+        'To nearest, in searched ranges (4 bits alone), or by GPTQ. When absent GPTQ for 4 bits, and for 8 bits beside ' +
+          'INT8 activations where that takes a minute or so; 8-bit weights beside float ones are rounded to nearest.',
       ),
     form: z
       .enum(['nbits', 'qdq'])
@@ -213,10 +213,13 @@ export function int4Settings({ weights }: Recipe): Int4Settings {
   return { blockSize, symmetric, rounding, form };
 }
 
-/** Returns how 8-bit weights beside INT8 activations are rounded; others are rounded to nearest. */
-export function int8Rounding({ weights, activations }: Recipe): 'rtn' | 'gptq' {
+/**
+ * Returns how 8-bit weights beside INT8 activations are rounded: `auto` is GPTQ where it is done in a minute or so. Others are
+ * rounded to nearest.
+ */
+export function int8Rounding({ weights, activations }: Recipe): 'rtn' | 'gptq' | 'auto' {
   if (weights.bits !== 8 || activations.bits !== 8) return 'rtn';
-  return weights.rounding === 'rtn' ? 'rtn' : 'gptq';
+  return weights.rounding === undefined || weights.rounding === 'mse' ? 'auto' : weights.rounding;
 }
 
 /** Block size of 8-bit weights whose recipe names none: that of onnxruntime's activation blocks. */

@@ -140,7 +140,7 @@ function roundingOf(
   { recipe }: QuantizationPlan,
   moments: ReadInputMoments | undefined,
 ): RoundWeight | undefined {
-  return moments !== undefined && int8Rounding(recipe) === 'gptq'
+  return moments !== undefined && int8Rounding(recipe) !== 'rtn'
     ? gptqRounding(moments)
     : undefined;
 }

@@ -7,6 +7,7 @@ import { openOnnxruntimeObserver } from '../../calibrate/observe/observer.ts';
 import { UsageError } from '../../errors.ts';
 import { NEVER_REACHED } from '../../quantize/judge-ranges.ts';
 import type { PlannedLayer, QuantizationPlan } from '../../quantize/quantization-plan.ts';
+import { describeWork, gptqWork, isModerate } from '../../quantize/weights/gptq-work.ts';
 import {
   type InputMoments,
   momentsOfGram,
@@ -64,14 +65,18 @@ export async function collectMoments(
     (layer) => isRounded(layer, plan, roundsInt8) && whyFloat(layer) === undefined,
   );
   if (planned.length === 0) return { plan, close: async () => {} };
-  const rounding = roundingOf(plan);
+  const work = gptqWork(planned);
+  if (roundingOf(plan) === 'auto' && !isModerate(work)) {
+    reporter.note(`recipe ${plan.recipe.name}: ${nearestFor(work)}`);
+    return { plan, close: async () => {} };
+  }
   if (choice === undefined) {
     if (plan.recipe.weights.bits === 8) {
       reporter.note(`recipe ${plan.recipe.name}: ${NEAREST_WITHOUT_DATA}`);
       return { plan, close: async () => {} };
     }
     throw new UsageError(
-      `recipe ${plan.recipe.name}: rounding "${rounding}" needs calibration data (got none). Give ` +
+      `recipe ${plan.recipe.name}: rounding "${roundingOf(plan)}" needs calibration data (got none). Give ` +
         '--data <folder>, or a recipe file with weights.rounding "rtn".',
     );
   }
@@ -87,7 +92,7 @@ export async function collectMoments(
       openObserver: openOnnxruntimeObserver,
       modelPath: source.path,
       hints: feedHints(source.model),
-      maxWidth: rounding === 'gptq' ? GPTQ_MAX_WIDTH : 0,
+      maxWidth: roundingOf(plan) === 'mse' ? 0 : GPTQ_MAX_WIDTH,
       capsRows: plan.recipe.weights.bits === 8,
       folder,
       onCopy: warnOfCopies(reporter),
@@ -132,10 +137,18 @@ function isRounded(
   roundsInt8: boolean,
 ): boolean {
   if (scheme === 'w4a16') return int4Settings(recipe).rounding !== 'rtn';
-  return roundsInt8 && isIntegerScheme(scheme) && int8Rounding(recipe) === 'gptq';
+  return roundsInt8 && isIntegerScheme(scheme) && int8Rounding(recipe) !== 'rtn';
 }
 
-function roundingOf({ recipe }: QuantizationPlan): 'rtn' | 'mse' | 'gptq' {
+/** What is said where GPTQ was not asked for and would take long. */
+function nearestFor(work: number): string {
+  return (
+    `INT8 weights are rounded to nearest, because GPTQ would take some ${describeWork(work)}. A recipe file with ` +
+    '"weights: { rounding: gptq }" asks for it.'
+  );
+}
+
+function roundingOf({ recipe }: QuantizationPlan): 'rtn' | 'mse' | 'gptq' | 'auto' {
   return recipe.weights.bits === 4 ? int4Settings(recipe).rounding : int8Rounding(recipe);
 }
 
