@@ -79,7 +79,7 @@ function accuracyRows(accuracy: Accuracy | null): readonly FigureRow[] {
     rows.push(artifactRow('Top-1 agreement', formatPercent(agreement)));
     rows.push(artifactRow('KL divergence, nats', figure(klNats, 3), p999));
   }
-  if (domains.length > 0) rows.push(artifactRow('by domain', 'KL', 'p99.9, agree, perplexity'));
+  if (domains.length > 0) rows.push(artifactRow('by domain', 'KL', 'p99.9, agree, ppl'));
   rows.push(...domains.map(domainRow));
   rows.push(...shown(outputs).flatMap(outputRows));
   return rows;
