@@ -92,7 +92,7 @@ export async function calibrateModel(
   return createCalibration(
     {
       model: { sha256: await source.sha256() },
-      data: { sha256: data.hash },
+      data: { sha256: data.hash, ...(data.domains.length > 0 && { domains: data.domains }) },
       options: {
         calibrator,
         seed: options.seed ?? 0,

@@ -17,6 +17,14 @@ import {
 const VERSION = 'autoglm.calibration/1';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'not 64 lower-case hexadecimal digits');
+const dataSchema = z.strictObject({
+  sha256,
+  domains: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe('Kinds of text that were read, where the data set names kinds.'),
+});
 const optionsSchema = z.strictObject({
   calibrator: z.string().describe('Range method of the scale table.'),
   seed: z.int(),
@@ -34,7 +42,7 @@ const scaleSchema = z.strictObject({
 const CALIBRATION_SCHEMA = z.strictObject({
   schema: z.literal(VERSION),
   model: z.strictObject({ sha256 }),
-  data: z.strictObject({ sha256 }),
+  data: dataSchema,
   options: optionsSchema,
   samples: z.array(z.int().nonnegative()).describe('Indices of the samples seen, ascending.'),
   scales: z
@@ -58,7 +66,7 @@ export type CalibrationOptions = Readonly<z.infer<typeof optionsSchema>>;
 export interface CalibrationRun {
   /** SHA-256 of model and data set, in hexadecimal. */
   readonly model: { readonly sha256: string };
-  readonly data: { readonly sha256: string };
+  readonly data: { readonly sha256: string; readonly domains?: readonly string[] | undefined };
   readonly options: CalibrationOptions;
   /** Indices of the samples seen, in any order. */
   readonly samples: readonly number[];

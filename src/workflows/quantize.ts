@@ -31,6 +31,7 @@ import { requireSound } from './proof/require-sound.ts';
 import { historyBeside } from './search/artifact-history.ts';
 import { type SearchOptions, searchedRecipe, searchRequestOf } from './search/search-request.ts';
 import { CALIBRATION_NAME, calibrateInto, readCalibration } from './stages/calibrate-model.ts';
+import { oneKindWarnings } from './stages/kinds-of-text.ts';
 import { planModel } from './stages/plan-model.ts';
 import { planWarnings } from './stages/plan-notes.ts';
 import { loadRecipe, QUANTIZED_FILES, quantizeInto } from './stages/quantize-model.ts';
@@ -159,7 +160,8 @@ export async function planOnly(
   if (calibration !== undefined || !needsRanges(recipe)) {
     const read = await readGiven(calibration, source, recipe);
     const { plan } = await planModel({ source, recipe, calibration: read });
-    return { schema: 'autoglm.quantize/1', folder: null, plan, warnings: planWarnings(plan) };
+    const warnings = [...planWarnings(plan), ...oneKindWarnings(source.model, plan, read)];
+    return { schema: 'autoglm.quantize/1', folder: null, plan, warnings };
   }
   await requireSound(source);
   const plan = planAhead(source.model, recipe);

@@ -53,6 +53,16 @@ describe('calibration.json', () => {
     expect(serialiseCalibration(read)).toBe(text);
   });
 
+  test('keeps the kinds of text that were read, whole and merged, and refuses an empty list of them.', () => {
+    const run = { ...RUN, data: { ...RUN.data, domains: ['english', 'c'] } };
+    const merged = mergeCalibrations(calibrate([0, 2], run), calibrate([1], run));
+    expect(merged.data.domains).toEqual(['english', 'c']);
+    const text = serialiseCalibration(merged);
+    expect(parseCalibration(text, 'calibration.json').data).toEqual(run.data);
+    const none = text.replace('["english","c"]', '[]');
+    expect(() => parseCalibration(none, 'calibration.json')).toThrow(/data\.domains/);
+  });
+
   test('has a line per tensor, sorted, below a short head.', () => {
     const lines = serialiseCalibration(calibrate([1, 0])).split('\n');
     expect(lines.slice(0, 5)).toEqual([

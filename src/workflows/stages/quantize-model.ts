@@ -28,6 +28,7 @@ import { type SearchRequest, searchPlan } from '../search/search-plan.ts';
 import { findTarget } from './choose-target.ts';
 import { collectMoments } from './collect-moments.ts';
 import { fitPlan } from './fit-plan.ts';
+import { oneKindWarnings } from './kinds-of-text.ts';
 import { planModel } from './plan-model.ts';
 import { excludedLayers, planWarnings, smoothingNote } from './plan-notes.ts';
 import { sourceWarnings } from './source-warnings.ts';
@@ -113,6 +114,7 @@ export async function quantizeInto(
   const written = await openModelOnDisk(path);
   const warnings = [
     ...planWarnings(plan),
+    ...oneKindWarnings(source.model, plan, request.calibration),
     ...fusionWarnings({ plan, fusion }),
     ...sourceWarnings(source, written),
   ];
