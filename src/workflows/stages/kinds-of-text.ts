@@ -1,3 +1,4 @@
+import { oneDomainWarning } from '../../calibrate/calibrate-model.ts';
 import type { CalibrationFile } from '../../calibrate/calibration-file.ts';
 import type { Model } from '../../ir/model.ts';
 import type { QuantizationPlan } from '../../quantize/quantization-plan.ts';
@@ -17,10 +18,9 @@ export function oneKindWarnings(
   const hasRanges = plan.layers.some(({ activation }) => activation !== undefined);
   const readsTokens = model.graph.inputs.some(({ name }) => isTokenIds(name));
   if (calibration === undefined || !hasRanges || !readsTokens || domains.length > 1) return [];
-  const [only] = domains;
   return [
-    `data: ranges were calibrated on ${only === undefined ? 'text whose kinds nobody named' : `text of one kind, ${only}`}, ` +
-      'so they are sure to hold on text like it alone (source code and other languages reach further than prose). ' +
-      'Calibrate on several kinds, as calibration/mixed has them, and check on those that the model will meet.',
+    oneDomainWarning({ domains }) ??
+      'calibration data name no domains: other text than they hold may leave the ranges. Name the kinds of text in ' +
+        'dataset.yaml, several of them, or use calibration/mixed.',
   ];
 }

@@ -25,10 +25,10 @@ describe('oneKindWarnings', () => {
   it('names the only kind of text, or says that nobody named any.', () => {
     const tokens = reading('input_ids');
     expect(oneKindWarnings(tokens, ranged, calibrated(['english']))).toEqual([
-      expect.stringMatching(/^data: ranges were calibrated on text of one kind, english, so /),
+      expect.stringMatching(/^calibration data are of one domain \(english\): /),
     ]);
     expect(oneKindWarnings(tokens, ranged, calibrated())).toEqual([
-      expect.stringMatching(/^data: ranges were calibrated on text whose kinds nobody named, so /),
+      expect.stringMatching(/^calibration data name no domains: /),
     ]);
   });
 
@@ -57,7 +57,7 @@ describe('quantize', () => {
 
   it('warns of text whose kinds nobody named, in its result and in the manifest.', async () => {
     const { result, calibration } = await quantized('text', 1);
-    const warning = expect.stringMatching('kinds nobody named');
+    const warning = expect.stringMatching('data name no domains');
     expect(calibration.data.domains).toBeUndefined();
     expect(result.warnings).toContainEqual(warning);
     expect(result.manifest?.notes).toContainEqual(warning);
@@ -68,6 +68,6 @@ describe('quantize', () => {
     expect(calibration.data.domains).toEqual([
       ...['english', 'docs', 'chinese', 'python', 'c', 'typescript', 'dialogue', 'json', 'gui'],
     ]);
-    expect(result.warnings.join()).not.toMatch('ranges were calibrated on');
+    expect(result.warnings.join()).not.toMatch('domain');
   });
 });
