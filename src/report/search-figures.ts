@@ -13,7 +13,11 @@ export function shownGroups(groups: SearchFile['groups']): SearchFile['groups'] 
 /** Returns nats with three digits; values that are not finite are said to be so. */
 export function formatDivergence(nats: number | null): string {
   if (nats === null) return 'not finite';
-  return nats < 0 ? `-${formatSignificant(-nats, 3)}` : formatSignificant(nats, 3);
+  return signed(nats);
+}
+
+function signed(value: number): string {
+  return value < 0 ? `-${formatSignificant(-value, 3)}` : formatSignificant(value, 3);
 }
 
 /** Returns what becomes of a group, as the recipe's schemes are called. */
@@ -40,4 +44,38 @@ export function formatFigures(figures: SearchFile['curve'][number]['figures']): 
     ...(perplexityRatio === null ? [] : [`perplexity ${perplexityRatio.toFixed(4)}x`]),
     ...(dropPoints === null ? [] : [`top-1 drop ${dropPoints.toFixed(2)} pt`]),
   ].join(', ');
+}
+
+/** Returns the calibrated range of a group's input, `-` where there is none. */
+function formatRange({ range }: SearchFile['groups'][number]): string {
+  if (range === undefined) return '-';
+  return `${signed(range.min)}..${signed(range.max)}`;
+}
+
+/** Returns where the largest value sits, and how far all else reaches, as two cells. */
+function formatOutliers({ outliers }: SearchFile['groups'][number]): readonly [string, string] {
+  if (outliers === undefined) return ['-', '-'];
+  const { largest, token, channel, otherTokens, typical } = outliers;
+  const number = (value: number): string => formatSignificant(value, 3);
+  return [
+    `${number(largest)} (${token}, ${channel})`,
+    `${number(otherTokens)}, ${number(typical)}`,
+  ];
+}
+
+/** Headings of what {@link outlierCells} gives. */
+export const OUTLIER_HEADINGS = [
+  'range',
+  'largest (token, channel)',
+  'other tokens, typical',
+] as const;
+
+/** Returns the cells under {@link OUTLIER_HEADINGS}. */
+export function outlierCells(group: SearchFile['groups'][number]): readonly string[] {
+  return [formatRange(group), ...formatOutliers(group)];
+}
+
+/** Says whether anybody looked for outliers of any group. */
+export function hasOutliers(groups: SearchFile['groups']): boolean {
+  return groups.some(({ outliers }) => outliers !== undefined);
 }

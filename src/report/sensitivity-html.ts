@@ -7,6 +7,9 @@ import {
   formatChoice,
   formatDivergence,
   formatFigures,
+  hasOutliers,
+  OUTLIER_HEADINGS,
+  outlierCells,
   shownGroups,
 } from './search-figures.ts';
 
@@ -23,18 +26,21 @@ export function renderSensitivityHtml(search: SearchFile): string {
     `${evaluations} evaluations on ${data.windows} held-out windows that calibration never saw.`,
   ];
   const shown = shownGroups(groups);
-  const rows = shown.map(({ name, weightCount, klNats, excessKl, choice }) =>
+  const isLocated = hasOutliers(groups);
+  const rows = shown.map((group) =>
     [
-      name,
-      formatCount(weightCount),
-      formatDivergence(klNats),
-      formatDivergence(excessKl),
-      formatChoice(choice),
+      group.name,
+      formatCount(group.weightCount),
+      formatDivergence(group.klNats),
+      formatDivergence(group.excessKl),
+      ...(isLocated ? outlierCells(group) : []),
+      formatChoice(group.choice),
     ]
       .map((cell) => `<td>${escapeMarkup(cell)}</td>`)
       .join(''),
   );
-  const head = ['group', 'weights', 'KL alone', 'adds', 'becomes']
+  const located = isLocated ? OUTLIER_HEADINGS : [];
+  const head = ['group', 'weights', 'KL alone', 'adds', ...located, 'becomes']
     .map((title) => `<th>${title}</th>`)
     .join('');
   const table =

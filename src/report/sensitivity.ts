@@ -6,6 +6,9 @@ import {
   formatChoice,
   formatDivergence,
   formatFigures,
+  hasOutliers,
+  OUTLIER_HEADINGS,
+  outlierCells,
   shownGroups,
 } from './search-figures.ts';
 
@@ -24,20 +27,23 @@ export function renderSensitivity(
   ].join('\n');
   const shown = options.all === true ? groups : shownGroups(groups);
   const hidden = groups.length - shown.length;
+  const isLocated = hasOutliers(groups);
   const ranking = renderColumns(
     [
       { heading: 'most sensitive first' },
       { heading: 'weights', align: 'right' },
       { heading: 'KL alone', align: 'right' },
       { heading: 'adds', align: 'right' },
+      ...(isLocated ? OUTLIER_HEADINGS.map((heading) => ({ heading })) : []),
       ...(chosen === undefined ? [] : [{ heading: 'becomes' }]),
     ],
-    shown.map(({ name, weightCount, klNats, excessKl, choice }) => [
-      name,
-      formatCount(weightCount),
-      formatDivergence(klNats),
-      formatDivergence(excessKl),
-      formatChoice(choice),
+    shown.map((group) => [
+      group.name,
+      formatCount(group.weightCount),
+      formatDivergence(group.klNats),
+      formatDivergence(group.excessKl),
+      ...(isLocated ? outlierCells(group) : []),
+      ...(chosen === undefined ? [] : [formatChoice(group.choice)]),
     ]),
   );
   return [

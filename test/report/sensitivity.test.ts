@@ -47,6 +47,19 @@ const SEARCH: SearchFile = {
   curve: [point(1, 0.056), point(0.93, 0.038), point(0, 0.004)],
 };
 
+const LOCATED: SearchFile = {
+  ...SEARCH,
+  groups: SEARCH.groups.map((own) =>
+    own.name === 'layers.9.down'
+      ? {
+          ...own,
+          range: { min: -1.5, max: 2371 },
+          outliers: { largest: 2371, token: 0, channel: 212, otherTokens: 73, typical: 6.5 },
+        }
+      : own,
+  ),
+};
+
 describe('renderSensitivity', () => {
   it('shows what was found, the ranking, and the curve', () => {
     const text = renderSensitivity(SEARCH);
@@ -55,6 +68,18 @@ describe('renderSensitivity', () => {
     expect(text).toContain('not finite');
     expect(text).toContain('... and 10 less sensitive');
     expect(text).toMatch(/93\.0 % +7\.0 % +0\.0380 +95\.0 % +1\.0042x +-0\.10 pt/);
+  });
+
+  it('shows ranges and where the largest values sit, where somebody looked', () => {
+    const text = renderSensitivity(LOCATED);
+    expect(text).toMatch(
+      /adds +range +largest \(token, channel\) +other tokens, typical +becomes\n/,
+    );
+    expect(text).toMatch(
+      /layers\.9\.down .* -1\.50\.\.2371 +2371 \(0, 212\) +73\.0, 6\.50 +weight-only/,
+    );
+    expect(text).toMatch(/calm\.0 .* - +- +- +w8a8/);
+    expect(renderSensitivity(SEARCH)).not.toContain('typical');
   });
 
   it('shows every group when asked', () => {
@@ -71,6 +96,13 @@ describe('renderSensitivityHtml', () => {
     expect(html).toContain('stroke-dasharray');
   });
 
+  it('has columns of outliers where somebody looked', () => {
+    const html = renderSensitivityHtml(LOCATED);
+    expect(html).toContain('<th>largest (token, channel)</th>');
+    expect(html).toContain('<td>2371 (0, 212)</td><td>73.0, 6.50</td><td>weight-only</td>');
+    expect(renderSensitivityHtml(SEARCH)).not.toContain('typical');
+  });
+
   it('draws nothing where a single point is finite', () => {
     const curve = [point(1, null), point(0, 0.1)];
     expect(renderSensitivityHtml({ ...SEARCH, curve })).not.toContain('<svg');
@@ -80,6 +112,7 @@ describe('renderSensitivityHtml', () => {
 describe('parseSearchFile', () => {
   it('reads what was written', () => {
     expect(parseSearchFile(JSON.stringify(SEARCH), 'search.json')).toEqual(SEARCH);
+    expect(parseSearchFile(JSON.stringify(LOCATED), 'search.json')).toEqual(LOCATED);
   });
 
   it('names file and key of what it refuses', () => {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { FormatError } from '../../errors.ts';
 import { parseRecord } from '../../parse-record.ts';
+import type { Outliers } from '../inspect/outliers.ts';
 import type { SearchBudget } from './budget.ts';
 import type { CurvePoint, SearchOutcome } from './search-budget.ts';
 import { type GroupChoice, hasIntegerActivations, type SearchGroup } from './search-group.ts';
@@ -23,6 +24,18 @@ const groupSchema = z.strictObject({
   klNats: z.number().nullable(),
   excessKl: z.number().nullable(),
   choice: z.enum(['planned', 'weight-only', 'float']),
+  /** Calibrated range of the shared input, after what was folded. */
+  range: z.strictObject({ min: z.number(), max: z.number() }).exactOptional(),
+  /** Where the largest values of that input sit, before anything is folded. */
+  outliers: z
+    .strictObject({
+      largest: z.number(),
+      token: count,
+      channel: count,
+      otherTokens: z.number(),
+      typical: z.number(),
+    })
+    .exactOptional(),
 });
 
 const pointSchema = z.strictObject({
@@ -72,13 +85,15 @@ export interface SearchDescription {
   readonly data: { readonly sha256: string; readonly windows: number };
   readonly evaluations: number;
   readonly groups: readonly SearchGroup[];
+  /** By group, where they were looked for. */
+  readonly outliers?: readonly (Outliers | undefined)[];
   readonly outcome: Pick<SearchOutcome, 'ranking' | 'curve'> &
     Partial<Pick<SearchOutcome, 'choices' | 'figures'>>;
 }
 
 /** Returns the contents of `search.json`. */
 export function describeSearch(description: SearchDescription): SearchFile {
-  const { recipe, budget, data, evaluations, groups, outcome } = description;
+  const { recipe, budget, data, evaluations, groups, outliers, outcome } = description;
   const { choices, figures, ranking, curve } = outcome;
   const chosen: CurvePoint | undefined =
     choices === undefined || figures === undefined ? undefined : { choices, figures };
@@ -91,7 +106,8 @@ export function describeSearch(description: SearchDescription): SearchFile {
     evaluations,
     ...(chosen !== undefined && { chosen: describePoint(groups, chosen) }),
     groups: ranking.map(({ group, klNats, excessKl }) => {
-      const { name, layers, roles, weightCount } = groups[group]!;
+      const { name, layers, roles, weightCount, range } = groups[group]!;
+      const found = outliers?.[group];
       const choice = choices?.[group] ?? 'planned';
       return {
         name,
@@ -101,6 +117,8 @@ export function describeSearch(description: SearchDescription): SearchFile {
         klNats,
         excessKl,
         choice,
+        ...(range !== undefined && { range }),
+        ...(found !== undefined && { outliers: found }),
       };
     }),
     curve: points.sort(

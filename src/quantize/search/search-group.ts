@@ -15,6 +15,8 @@ export interface SearchGroup {
   readonly weightCount: number;
   /** What the plan does to these layers. */
   readonly scheme: Exclude<Scheme, 'float'>;
+  /** Calibrated range of the value, after what was folded; absent where the plan has none. */
+  readonly range?: { readonly min: number; readonly max: number } | undefined;
   /** False where a weight is shared with something that stays quantized. */
   readonly canBeFloat: boolean;
 }
@@ -48,6 +50,7 @@ export function findSearchGroups(model: Model, plan: QuantizationPlan): readonly
       roles: [...new Set(layers.map(({ role }) => role))],
       weightCount: layers.reduce((sum, { weight }) => sum + elements(weight.dims), 0),
       scheme: first.scheme as SearchGroup['scheme'],
+      ...(first.activation && { range: { min: first.activation.min, max: first.activation.max } }),
       canBeFloat: layers.every(({ weight }) => readers.get(weight.initializer) === 1),
     };
   });

@@ -24,6 +24,7 @@ import { requireOnnxruntime } from '../../runners/onnxruntime/onnxruntime-packag
 import { VERSION } from '../../version.ts';
 import type { Reporter } from '../progress.ts';
 import { type DataChoice, openData } from '../project/open-data.ts';
+import { measureOutliers } from './measure-outliers.ts';
 import { requireFigures } from './require-figures.ts';
 import { openSearchCache } from './search-cache.ts';
 import { openSearchEvaluator, type SearchEvaluator } from './search-evaluator.ts';
@@ -85,12 +86,14 @@ export async function searchPlan(
     const { data, evaluator } = bench;
     const evaluated = evaluator.evaluated.size;
     const recipe = plan.recipe.name;
+    const outliers = await measureOutliers(source, groups, request.choice, reporter);
     const search = describeSearch({
       recipe,
       budget,
       data,
       evaluations: evaluated,
       groups,
+      outliers,
       outcome,
     });
     return { plan: chosen, search };
@@ -125,7 +128,8 @@ export async function rankSensitivity(
     const { data } = bench;
     const outcome = { ranking, curve };
     const recipe = plan.recipe.name;
-    return describeSearch({ recipe, data, evaluations: evaluated.size, groups, outcome });
+    const outliers = await measureOutliers(source, groups, place.choice, reporter);
+    return describeSearch({ recipe, data, evaluations: evaluated.size, groups, outliers, outcome });
   });
 }
 

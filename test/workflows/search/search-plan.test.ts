@@ -25,6 +25,7 @@ const choice = { data, samples: 4, heldOutSamples: 4, sequenceLength: 64 };
 /** Down projection made sensitive by its input, and the block it belongs to. */
 const SABOTAGED = 3;
 const FACTOR = 256;
+const SABOTAGED_CHANNEL = 5;
 
 const folder = sharedFolder();
 let source: ModelOnDisk;
@@ -57,9 +58,9 @@ async function sabotage(model: Model): Promise<Model> {
     linears.find(({ block, role }) => block === SABOTAGED && roles.includes(role))!;
   const up = find('up', 'gate-up');
   const down = find('down');
-  const channel = up.role === 'up' ? 5 : up.outFeatures / 2 + 5;
+  const channel = up.role === 'up' ? SABOTAGED_CHANNEL : up.outFeatures / 2 + SABOTAGED_CHANNEL;
   const before = await scaleChannel(up, 'output', channel, FACTOR);
-  const after = await scaleChannel(down, 'input', 5, 1 / FACTOR);
+  const after = await scaleChannel(down, 'input', SABOTAGED_CHANNEL, 1 / FACTOR);
   return withGraph(model, editGraph(model.graph, { addInitializers: [before, after] }));
 }
 
@@ -110,6 +111,10 @@ describe('a search on a model with one sabotaged layer', { timeout: 120_000 }, (
     const [first, second] = ranked.groups;
     expect(isSabotaged(first!.name)).toBe(true);
     expect(first!.excessKl!).toBeGreaterThan(3 * second!.excessKl!);
+    // The channel that was made 256 times as large, wherever the token.
+    expect(first!.outliers).toMatchObject({ channel: SABOTAGED_CHANNEL });
+    expect(first!.outliers!.largest).toBeGreaterThan(20 * second!.outliers!.typical);
+    expect(first!.range!.max - first!.range!.min).toBeGreaterThan(first!.outliers!.typical);
     const point = (share: (value: number) => boolean): number =>
       ranked.curve.find(({ integerShare }) => share(integerShare))!.figures.klNats!;
     const everything = point((share) => share === 1);
