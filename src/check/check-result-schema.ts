@@ -125,6 +125,7 @@ const ranges = z.strictObject({
     z.strictObject({
       domain: z.string(),
       share: fraction,
+      activationsBeyond: count,
       worstRatio: z.number(),
       worstLayer: z.string(),
     }),

@@ -23,6 +23,8 @@ export interface DomainRange {
   readonly domain: string;
   /** Rows of activations with a value beyond their range, as a share of the rows of all activations. */
   readonly share: number;
+  /** Activations whose range any of its rows leaves. */
+  readonly activationsBeyond: number;
   readonly worstRatio: number;
   /** The layer whose range is left most often. */
   readonly worstLayer: string;
@@ -41,6 +43,9 @@ const WITHIN = 1 + 0.5 / 127;
 /** Above this share of rows of all activations, a kind of text is not what was calibrated. */
 const FOREIGN_SHARE = 0.01;
 
+/** Kinds of text that a warning names besides the worst; it counts the others. */
+const NAMED = 7;
+
 /** Returns how often the rows of all samples leave their ranges. */
 export function summarizeReach(samples: readonly SampleReach[]): RangeCheck {
   const named = [...new Set(samples.flatMap(({ domain }) => domain ?? []))];
@@ -56,7 +61,8 @@ function domainRange(domain: string, samples: readonly SampleReach[]): DomainRan
   const uses = rangeUses(own);
   const share = uses.reduce((sum, use) => sum + use.share, 0) / Math.max(uses.length, 1);
   const worstRatio = uses.reduce((most, use) => Math.max(most, use.worstRatio), 0);
-  return { domain, share, worstRatio, worstLayer: uses[0]?.layer ?? '' };
+  const activationsBeyond = uses.filter((use) => use.share > 0).length;
+  return { domain, share, activationsBeyond, worstRatio, worstLayer: uses[0]?.layer ?? '' };
 }
 
 function rangeUses(samples: readonly SampleReach[]): readonly RangeUse[] {
@@ -72,13 +78,22 @@ function rangeUses(samples: readonly SampleReach[]): readonly RangeUse[] {
 
 /** Returns a sentence for the kinds of text that leave the calibrated ranges, undefined when none does. */
 export function rangeWarning({ domains, activations }: RangeCheck): string | undefined {
-  const foreign = domains.filter(({ share }) => share > FOREIGN_SHARE);
-  if (foreign.length > 0) {
-    const worst = foreign.map(
-      ({ domain, share, worstRatio, worstLayer }) =>
-        `${domain} (${percent(share)} of tokens and layers, up to ${worstRatio.toFixed(1)}x, ${worstLayer} most)`,
+  const foreign = domains
+    .filter(({ share }) => share > FOREIGN_SHARE)
+    .sort((a, b) => b.share - a.share);
+  const [first, ...others] = foreign;
+  if (first !== undefined) {
+    const named = others.slice(0, NAMED);
+    const rest = others.length - named.length;
+    const most =
+      `${first.domain} most (${percent(first.share)} of tokens and layers, in ${first.activationsBeyond} of ` +
+      `${activations.length} inputs, up to ${first.worstRatio.toFixed(1)}x; worst is ${first.worstLayer})`;
+    const also = named.map(
+      ({ domain, share, worstRatio }) =>
+        `${domain} (${percent(share)}, up to ${worstRatio.toFixed(1)}x)`,
     );
-    return `data leave the calibrated ranges: ${worst.join('; ')}. Add such data to the calibration set.`;
+    const more = rest === 0 ? [] : [`${rest} more`];
+    return `data leave the calibrated ranges: ${[most, ...also, ...more].join(', ')}. Add such data to the calibration set.`;
   }
   if (domains.length > 0 || activations.length === 0) return undefined;
   const share = activations.reduce((sum, use) => sum + use.share, 0) / activations.length;

@@ -20,8 +20,8 @@ describe('summarizeReach', () => {
       { layer: 'b', share: 1 / 8, worstRatio: Math.fround(1.2) },
     ]);
     expect(check.domains).toEqual([
-      { domain: 'english', share: 0, worstRatio: 1, worstLayer: 'a' },
-      { domain: 'python', share: 3 / 8, worstRatio: 3, worstLayer: 'a' },
+      { domain: 'english', share: 0, activationsBeyond: 0, worstRatio: 1, worstLayer: 'a' },
+      { domain: 'python', share: 3 / 8, activationsBeyond: 2, worstRatio: 3, worstLayer: 'a' },
     ]);
   });
 
@@ -32,14 +32,22 @@ describe('summarizeReach', () => {
 });
 
 describe('rangeWarning', () => {
-  it('names the kinds that leave the ranges, how far, and the layer', () => {
+  it('names the kinds that leave the ranges, the worst first, how far, in how many inputs, and the layer', () => {
     const check = summarizeReach([
-      sample('english', { a: [0.5, 1] }),
-      sample('python', { a: [0.5, 2.5] }),
+      sample('c', { a: [0.5, 1.5], b: [0, 0] }),
+      sample('english', { a: [0.5, 1], b: [0, 0] }),
+      sample('python', { a: [1.5, 2.5], b: [0, 0] }),
     ]);
     expect(rangeWarning(check)).toBe(
-      'data leave the calibrated ranges: python (50.0 % of tokens and layers, up to 2.5x, a most). ' +
-        'Add such data to the calibration set.',
+      'data leave the calibrated ranges: python most (50.0 % of tokens and layers, in 1 of 2 inputs, up to 2.5x; worst ' +
+        'is a), c (25.0 %, up to 1.5x). Add such data to the calibration set.',
+    );
+  });
+
+  it('counts the kinds that it has no room for', () => {
+    const kinds = Array.from({ length: 10 }, (_, index) => sample(`k${index}`, { a: [2] }));
+    expect(rangeWarning(summarizeReach(kinds))).toMatch(
+      /k7 \(100\.0 %, up to 2\.0x\), 2 more\. Add/,
     );
   });
 

@@ -171,7 +171,13 @@ export const SAMPLE_CHECK: CheckResult = {
     samples: 2,
     activations: [{ layer: 'layers.0.mlp.gate_up_proj', share: 0.031, worstRatio: 2.4 }],
     domains: [
-      { domain: 'python', share: 0.021, worstRatio: 2.4, worstLayer: 'layers.0.mlp.gate_up_proj' },
+      {
+        domain: 'python',
+        share: 0.021,
+        activationsBeyond: 9,
+        worstRatio: 2.4,
+        worstLayer: 'layers.0.mlp.gate_up_proj',
+      },
     ],
   },
   fallbackNodes: [],
