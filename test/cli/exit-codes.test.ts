@@ -101,7 +101,7 @@ describe('exit code 2: usage', () => {
     ],
     [
       ['check', artifact, '--data', 'calibration/text', '--gate', 'minSpeed=2'],
-      '--gate minSpeed=2: is no gate (got "minSpeed", expected <name>=<limit> with one of maxTop1Drop, maxPerplexityRatio, maxKl, maxKlP999, minAgreement, minCosine, minSqnr, minRowCosine, minRowSqnr, minSpeedup, minFused, maxSizeRatio, maxPeakMemoryRatio, maxUnsafePairs).',
+      '--gate minSpeed=2: is no gate (got "minSpeed", expected <name>=<limit> with one of maxTop1Drop, maxPerplexityRatio, maxKl, maxWorstDomainKl, maxKlP999, minAgreement, minCosine, minSqnr, minRowCosine, minRowSqnr, minSpeedup, minFused, maxSizeRatio, maxPeakMemoryRatio, maxUnsafePairs).',
     ],
     [['init', 'package.json'], 'package.json: already exists. Use --force to replace it.'],
     [['recipe', 'show', 'w8a9'], 'recipe: no such recipe (got "w8a9", expected'],

@@ -6,6 +6,7 @@ import { runPasses } from '../../passes/pass.ts';
 import { planTotals } from '../../quantize/plan-totals.ts';
 import type { PlannedLayer, QuantizationPlan } from '../../quantize/quantization-plan.ts';
 import { applySmoothing } from '../../quantize/smooth/apply-smoothing.ts';
+import { isIntegerScheme } from '../../recipe/recipe.ts';
 import type { ShapeRanges } from '../shapes.ts';
 import type { Lowered, LoweringRequest, TargetWriter } from '../target.ts';
 import { lowerToCoreml } from './lower.ts';
@@ -33,10 +34,9 @@ function whyFloat({ scheme, reason, body }: PlannedLayer): string | undefined {
 
 /** Activations stay FP16: INT8 ones are not written yet, so that layers with them keep INT8 weights alone. */
 async function fit(model: Model, plan: QuantizationPlan): Promise<QuantizationPlan> {
-  if (!plan.layers.some(({ scheme }) => scheme === 'w8a8' || scheme === 'w8a8-dynamic'))
-    return plan;
+  if (!plan.layers.some(({ scheme }) => isIntegerScheme(scheme))) return plan;
   const layers = plan.layers.map((layer): PlannedLayer => {
-    if (layer.scheme !== 'w8a8' && layer.scheme !== 'w8a8-dynamic') return layer;
+    if (!isIntegerScheme(layer.scheme)) return layer;
     const { activation: _, ...rest } = layer;
     return { ...rest, scheme: 'w8a16', form: 'MatMulNBits', reason: 'Core ML: weights alone' };
   });
