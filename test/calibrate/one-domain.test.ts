@@ -50,5 +50,17 @@ describe('domains of a data set', () => {
     await expect(openDataset(folder)).rejects.toThrow(/a\.txt names no domain although others do/);
     const misspelt = await textSet('files: [{ path: b.txt, domian: zh }]');
     await expect(openDataset(misspelt)).rejects.toThrow(UsageError);
+    await expect(openDataset(misspelt)).rejects.toThrow(
+      /unknown key "domian" in files\[0\] .*Did you mean "domain"\?/,
+    );
+  });
+
+  it('have one weight each', async () => {
+    const folder = await textSet(
+      'files: [{ path: a.txt, domain: en, weight: 2 }, { path: b.txt, domain: en }]',
+    );
+    await expect(openDataset(folder)).rejects.toThrow(
+      /b\.txt: files of domain en have different weights \(got 1 after 2, expected one/,
+    );
   });
 });

@@ -27,8 +27,17 @@ async function domainFiles(
     const { path, domain, weight } =
       typeof entry === 'string' ? { path: entry, domain: undefined, weight: 1 } : entry;
     const known = domains.get(domain);
-    if (known === undefined) domains.set(domain, { weight, names: [path] });
-    else known.names.push(path);
+    if (known === undefined) {
+      domains.set(domain, { weight, names: [path] });
+      continue;
+    }
+    if (known.weight !== weight) {
+      throw new UsageError(
+        `${where}: ${path}: files of domain ${domain} have different weights (got ${weight} after ${known.weight}, ` +
+          'expected one; 1 where none is written). Give all files of a domain the same weight.',
+      );
+    }
+    known.names.push(path);
   }
   if (domains.has(undefined) && domains.size > 1) {
     const [bare] = domains.get(undefined)!.names;
