@@ -79,7 +79,8 @@ function accuracyRows(accuracy: Accuracy | null): readonly FigureRow[] {
     rows.push(artifactRow('Top-1 agreement', formatPercent(agreement)));
     rows.push(artifactRow('KL divergence, nats', figure(klNats, 3), p999));
   }
-  if (domains.length > 0) rows.push(artifactRow('by domain', 'KL', 'p99.9, agree, ppl'));
+  if (domains.length > 0)
+    rows.push(artifactRow('By kind of text (positions)', '', 'p99.9, agree, ppl'));
   rows.push(...domains.map(domainRow));
   rows.push(...shown(outputs).flatMap(outputRows));
   return rows;
@@ -93,7 +94,7 @@ function domainRow(figures: DomainAccuracy): FigureRow {
     `${(100 * agreement).toFixed(1)} %`,
     ...(perplexityRatio === null ? [] : [`x${perplexityRatio.toFixed(3)}`]),
   ];
-  return artifactRow(`  ${domain} (${positions})`, figure(klNats, 3), more.join(', '));
+  return artifactRow(`KL of ${domain} (${positions})`, figure(klNats, 3), more.join(', '));
 }
 
 function outputRows(output: OutputSimilarity): readonly FigureRow[] {
