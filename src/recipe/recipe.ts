@@ -81,9 +81,6 @@ const weightsSchema = z
   .refine(({ bits, granularity }) => bits === 8 || granularity === 'block', {
     error: 'granularity: 4-bit weights come in blocks (expected "block").',
   })
-  .refine(({ bits, rounding }) => bits === 4 || rounding !== 'mse', {
-    error: 'rounding: searched ranges are for 4 bits (got "mse", expected "rtn" or "gptq").',
-  })
   .refine(({ bits, symmetric }) => bits === 4 || symmetric, {
     error: 'symmetric: weights of 8 bits have no zero points (got false, expected true).',
   });
@@ -215,11 +212,12 @@ export function int4Settings({ weights }: Recipe): Int4Settings {
 
 /**
  * Returns how 8-bit weights beside INT8 activations are rounded: `auto` is GPTQ where it is done in a minute or so. Others are
- * rounded to nearest.
+ * rounded to nearest, and so are these beside 4-bit weights of searched ranges (`mse`).
  */
 export function int8Rounding({ weights, activations }: Recipe): 'rtn' | 'gptq' | 'auto' {
   if (weights.bits !== 8 || activations.bits !== 8) return 'rtn';
-  return weights.rounding === undefined || weights.rounding === 'mse' ? 'auto' : weights.rounding;
+  const { rounding = 'auto' } = weights;
+  return rounding === 'mse' ? 'rtn' : rounding;
 }
 
 /** Block size of 8-bit weights whose recipe names none: that of onnxruntime's activation blocks. */

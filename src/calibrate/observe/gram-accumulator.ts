@@ -37,7 +37,7 @@ export async function openGramAccumulator(options: GramOptions): Promise<GramAcc
       const width = value.dims.at(-1) ?? 1;
       const seen = toFloat32(value);
       if (seen.length === 0) return;
-      const data = options.capsRows === true ? capRows(seen, width) : seen;
+      const data = weighRows(seen, width, options.capsRows === true);
       const rowCount = data.length / width;
       const known = grams.get(name) ?? emptyGram(width, options.maxWidth);
       grams.set(name, known);
@@ -66,19 +66,23 @@ export async function openGramAccumulator(options: GramOptions): Promise<GramAcc
 }
 
 /**
- * Returns rows of `width` values with those scaled down whose sum of squares passes four times the median, to that. Squared
- * errors then count every token alike, the huge first ones of language models too.
+ * Returns rows of `width` values as second moments take them: those that are not finite are zeros, as calibration leaves such
+ * values out; with `caps` those whose sum of squares passes four times the median are scaled down to that. Squared errors
+ * then count every token alike, the huge first ones of language models too.
  */
-export function capRows(values: Float32Array, width: number): Float32Array {
+export function weighRows(values: Float32Array, width: number, caps: boolean): Float32Array {
   const squares = Float64Array.from({ length: values.length / width }, (_, row) => {
     let sum = 0;
     for (let index = row * width; index < (row + 1) * width; index++) sum += values[index]! ** 2;
     return sum;
   });
-  const limit = 4 * squares.toSorted()[squares.length >> 1]!;
-  if (!(limit > 0)) return values;
+  const finite = squares.filter(Number.isFinite).sort();
+  const median = finite[finite.length >> 1] ?? 0;
+  const limit = caps && median > 0 ? 4 * median : Number.MAX_VALUE;
+  if (squares.every((square) => square <= limit)) return values;
   return values.map((value, index) => {
     const square = squares[Math.floor(index / width)]!;
+    if (!Number.isFinite(square)) return 0;
     return square > limit ? value * Math.sqrt(limit / square) : value;
   });
 }

@@ -1,5 +1,6 @@
 import { derivedSource, type TensorSource } from '../../ir/tensor.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
+import { cacheLast } from './cache-last.ts';
 import { gptqFactor } from './gptq.ts';
 import { type OrderedCarry, roundInt8ByGptq } from './gptq-int8.ts';
 import { type InputMoments, momentsOfGram, type ReadInputMoments } from './input-moments.ts';
@@ -18,12 +19,13 @@ export type RoundWeight = (
 
 /**
  * Returns rounding by GPTQ for the layers of one model. `moments` are asked for when a weight is read; a layer
- * whose input has no Gram matrix keeps its nearest integers.
+ * whose input has no Gram matrix, or one that float32 could not hold, keeps its nearest integers.
  */
 export function gptqRounding(moments: ReadInputMoments): RoundWeight {
   const factorOf = cacheLast(async (input: string) => {
     const known = await moments(input);
-    return known.gram === undefined || known.rowCount === 0 ? undefined : orderedCarry(known);
+    const isKnown = known.rowCount > 0 && known.squares.every(Number.isFinite);
+    return known.gram === undefined || !isKnown ? undefined : orderedCarry(known);
   });
   const integersOf = cacheLast(async (request: RoundRequest) => {
     const carry = await factorOf(request.layer.input);
@@ -98,13 +100,4 @@ function asWeight(
       }
     },
   });
-}
-
-/** Sources of one weight are read one after the other, and layers with one input follow each other. */
-function cacheLast<K, V>(make: (key: K) => Promise<V>): (key: K) => Promise<V> {
-  let last: { readonly key: K; readonly value: Promise<V> } | undefined;
-  return (key) => {
-    if (last === undefined || last.key !== key) last = { key, value: make(key) };
-    return last.value;
-  };
 }

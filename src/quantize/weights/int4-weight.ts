@@ -10,6 +10,7 @@ import {
 } from '../../numerics/int4-blocks.ts';
 import type { Int4Settings } from '../../recipe/recipe.ts';
 import type { LinearLayer } from '../../structure/linear-layer.ts';
+import { cacheLast } from './cache-last.ts';
 import { gptqFactor, roundByGptq } from './gptq.ts';
 import {
   type InputMoments,
@@ -108,15 +109,6 @@ export function int4Weights(settings: Int4Settings, moments?: ReadInputMoments):
 
 function isSigned({ symmetric }: Int4Settings): boolean {
   return symmetric;
-}
-
-/** Sources of one weight are read one after the other, and layers with one input follow each other. */
-function cacheLast<K, V>(make: (key: K) => Promise<V>): (key: K) => Promise<V> {
-  let last: { readonly key: K; readonly value: Promise<V> } | undefined;
-  return (key) => {
-    if (last === undefined || last.key !== key) last = { key, value: make(key) };
-    return last.value;
-  };
 }
 
 async function makeRounder(

@@ -61,22 +61,17 @@ export async function collectMoments(
   reporter: Reporter,
 ): Promise<CollectedMoments> {
   const { source, plan, whyFloat, roundsInt8, choice } = request;
-  const planned = plan.layers.filter(
+  const wanted = plan.layers.filter(
     (layer) => isRounded(layer, plan, roundsInt8) && whyFloat(layer) === undefined,
   );
+  const nearest = whyNearest(wanted, plan, choice);
+  if (nearest !== undefined) reporter.note(`recipe ${plan.recipe.name}: ${nearest}`);
+  const planned = nearest === undefined ? wanted : wanted.filter(isFourBits);
   if (planned.length === 0) return { plan, close: async () => {} };
-  const work = gptqWork(planned);
-  if (roundingOf(plan) === 'auto' && !isModerate(work)) {
-    reporter.note(`recipe ${plan.recipe.name}: ${nearestFor(work)}`);
-    return { plan, close: async () => {} };
-  }
+  const { rounding } = int4Settings(plan.recipe);
   if (choice === undefined) {
-    if (plan.recipe.weights.bits === 8) {
-      reporter.note(`recipe ${plan.recipe.name}: ${NEAREST_WITHOUT_DATA}`);
-      return { plan, close: async () => {} };
-    }
     throw new UsageError(
-      `recipe ${plan.recipe.name}: rounding "${roundingOf(plan)}" needs calibration data (got none). Give ` +
+      `recipe ${plan.recipe.name}: rounding "${rounding}" needs calibration data (got none). Give ` +
         '--data <folder>, or a recipe file with weights.rounding "rtn".',
     );
   }
@@ -92,8 +87,8 @@ export async function collectMoments(
       openObserver: openOnnxruntimeObserver,
       modelPath: source.path,
       hints: feedHints(source.model),
-      maxWidth: roundingOf(plan) === 'mse' ? 0 : GPTQ_MAX_WIDTH,
-      capsRows: plan.recipe.weights.bits === 8,
+      maxWidth: planned.some(isFourBits) && rounding === 'mse' ? 0 : GPTQ_MAX_WIDTH,
+      capsRows: !planned.some(isFourBits),
       folder,
       onCopy: warnOfCopies(reporter),
       onProgress: ({ done, total, rssBytes: memoryBytes }) =>
@@ -105,9 +100,7 @@ export async function collectMoments(
     const isSilent = (name: string): boolean =>
       fileOf(layers.get(name)?.input ?? '')?.isSilent ?? true;
     const unreached = new Set(
-      planned
-        .filter(({ scheme, name }) => scheme === 'w4a16' && isSilent(name))
-        .map(({ name }) => name),
+      planned.filter((layer) => isFourBits(layer) && isSilent(layer.name)).map(({ name }) => name),
     );
     return {
       read: (input) => readMoments(values.get(input)?.width ?? 0, fileOf(input)),
@@ -140,16 +133,26 @@ function isRounded(
   return roundsInt8 && isIntegerScheme(scheme) && int8Rounding(recipe) !== 'rtn';
 }
 
-/** What is said where GPTQ was not asked for and would take long. */
-function nearestFor(work: number): string {
-  return (
-    `INT8 weights are rounded to nearest, because GPTQ would take some ${describeWork(work)}. A recipe file with ` +
-    '"weights: { rounding: gptq }" asks for it.'
-  );
+function isFourBits({ scheme }: PlannedLayer): boolean {
+  return scheme === 'w4a16';
 }
 
-function roundingOf({ recipe }: QuantizationPlan): 'rtn' | 'mse' | 'gptq' | 'auto' {
-  return recipe.weights.bits === 4 ? int4Settings(recipe).rounding : int8Rounding(recipe);
+/** Returns why the INT8 layers of `wanted` are rounded to nearest all the same, undefined when they are not, or there are none. */
+function whyNearest(
+  wanted: readonly PlannedLayer[],
+  { recipe }: QuantizationPlan,
+  choice: DataChoice | undefined,
+): string | undefined {
+  const layers = wanted.filter((layer) => !isFourBits(layer));
+  if (layers.length === 0) return undefined;
+  const work = gptqWork(layers);
+  if (int8Rounding(recipe) === 'auto' && !isModerate(work)) {
+    return (
+      `INT8 weights are rounded to nearest, because GPTQ would take some ${describeWork(work)}. A recipe file with ` +
+      '"weights: { rounding: gptq }" asks for it.'
+    );
+  }
+  return choice === undefined ? NEAREST_WITHOUT_DATA : undefined;
 }
 
 async function readMoments(width: number, file: GramFile | undefined): Promise<InputMoments> {
