@@ -119,14 +119,14 @@ const accuracy = z.strictObject({
 const ranges = z.strictObject({
   samples: count,
   activations: z.array(
-    z.strictObject({ layer: z.string(), share: fraction, worstRatio: z.number() }),
+    z.strictObject({ layer: z.string(), share: fraction, worstRatio: z.number().nullable() }),
   ),
   domains: z.array(
     z.strictObject({
       domain: z.string(),
       share: fraction,
       activationsBeyond: count,
-      worstRatio: z.number(),
+      worstRatio: z.number().nullable(),
       worstLayer: z.string(),
     }),
   ),

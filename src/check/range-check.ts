@@ -12,10 +12,10 @@ export interface RangeCheck {
 export interface RangeUse {
   /** The layer that reads it, the first of several. */
   readonly layer: string;
-  /** Rows (tokens) that hold a value beyond the range, as a share of all. */
+  /** Rows (tokens) that hold a value beyond the range, as a share of all; what is not finite is beyond. */
   readonly share: number;
-  /** Largest magnitude over the end of the range that it passes; 1 or less when none does. */
-  readonly worstRatio: number;
+  /** Largest magnitude over the end of the range that it passes; 1 or less when none does, null when it is not finite. */
+  readonly worstRatio: number | null;
 }
 
 /** How often one kind of text leaves the ranges. */
@@ -25,7 +25,8 @@ export interface DomainRange {
   readonly share: number;
   /** Activations whose range any of its rows leaves. */
   readonly activationsBeyond: number;
-  readonly worstRatio: number;
+  /** As of one activation. */
+  readonly worstRatio: number | null;
   /** The layer whose range is left most often. */
   readonly worstLayer: string;
 }
@@ -60,7 +61,7 @@ function domainRange(domain: string, samples: readonly SampleReach[]): DomainRan
   const own = samples.filter((sample) => sample.domain === domain);
   const uses = rangeUses(own);
   const share = uses.reduce((sum, use) => sum + use.share, 0) / Math.max(uses.length, 1);
-  const worstRatio = uses.reduce((most, use) => Math.max(most, use.worstRatio), 0);
+  const worstRatio = largest(uses.map((use) => use.worstRatio ?? Number.POSITIVE_INFINITY));
   const activationsBeyond = uses.filter((use) => use.share > 0).length;
   return { domain, share, activationsBeyond, worstRatio, worstLayer: uses[0]?.layer ?? '' };
 }
@@ -69,11 +70,18 @@ function rangeUses(samples: readonly SampleReach[]): readonly RangeUse[] {
   const layers = new Set(samples.flatMap(({ reach }) => [...reach.keys()]));
   const uses = [...layers].map((layer): RangeUse => {
     const rows = samples.flatMap(({ reach }) => [...(reach.get(layer) ?? [])]);
-    const beyond = rows.filter((row) => row > WITHIN).length;
-    const worstRatio = rows.reduce((most, row) => Math.max(most, row), 0);
-    return { layer, share: rows.length === 0 ? 0 : beyond / rows.length, worstRatio };
+    const beyond = rows.filter((row) => !(row <= WITHIN)).length;
+    const share = rows.length === 0 ? 0 : beyond / rows.length;
+    return { layer, share, worstRatio: largest(rows) };
   });
-  return uses.sort((a, b) => b.share - a.share || b.worstRatio - a.worstRatio);
+  const ratio = (use: RangeUse): number => use.worstRatio ?? Number.MAX_VALUE;
+  return uses.sort((a, b) => b.share - a.share || ratio(b) - ratio(a));
+}
+
+/** The largest of some ratios, 0 of none; null when one is not finite. */
+function largest(ratios: readonly number[]): number | null {
+  const most = ratios.reduce((known, ratio) => Math.max(known, ratio), 0);
+  return Number.isFinite(most) ? most : null;
 }
 
 /** Returns a sentence for the kinds of text that leave the calibrated ranges, undefined when none does. */
@@ -87,10 +95,9 @@ export function rangeWarning({ domains, activations }: RangeCheck): string | und
     const rest = others.length - named.length;
     const most =
       `${first.domain} most (${percent(first.share)} of tokens and layers, in ${first.activationsBeyond} of ` +
-      `${activations.length} inputs, up to ${first.worstRatio.toFixed(1)}x; worst is ${first.worstLayer})`;
+      `${activations.length} inputs, ${reach(first)}; worst is ${first.worstLayer})`;
     const also = named.map(
-      ({ domain, share, worstRatio }) =>
-        `${domain} (${percent(share)}, up to ${worstRatio.toFixed(1)}x)`,
+      ({ domain, share, worstRatio }) => `${domain} (${percent(share)}, ${reach({ worstRatio })})`,
     );
     const more = rest === 0 ? [] : [`${rest} more`];
     return `data leave the calibrated ranges: ${[most, ...also, ...more].join(', ')}. Add such data to the calibration set.`;
@@ -100,8 +107,12 @@ export function rangeWarning({ domains, activations }: RangeCheck): string | und
   const [worst] = activations;
   return share > FOREIGN_SHARE
     ? `data leave the calibrated ranges: ${percent(share)} of tokens and layers (${worst!.layer} most, ` +
-        `${percent(worst!.share)} of its tokens, up to ${worst!.worstRatio.toFixed(1)}x). Calibrate with such data.`
+        `${percent(worst!.share)} of its tokens, ${reach(worst!)}). Calibrate with such data.`
     : undefined;
+}
+
+function reach({ worstRatio }: Pick<RangeUse, 'worstRatio'>): string {
+  return worstRatio === null ? 'not finite' : `up to ${worstRatio.toFixed(1)}x`;
 }
 
 function percent(share: number): string {

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { parseCheckResult } from '../../src/check/check-result-schema.ts';
 import { rangeWarning, type SampleReach, summarizeReach } from '../../src/check/range-check.ts';
+
+import { SAMPLE_CHECK } from '../report/sample-check.ts';
 
 function sample(domain: string | undefined, reach: Record<string, readonly number[]>): SampleReach {
   const rows = Object.entries(reach).map(
@@ -28,6 +31,23 @@ describe('summarizeReach', () => {
   it('does not take the rounding of the last integer for a value beyond', () => {
     const [use] = summarizeReach([sample(undefined, { a: [1.003, 1.005] })]).activations;
     expect(use!.share).toBe(0.5);
+  });
+});
+
+describe('values that are not finite', () => {
+  it('are beyond every range, and their ratio is null, which check.json can hold', () => {
+    const check = summarizeReach([
+      sample('english', { a: [0.5, Number.NaN], b: [2, 0] }),
+      sample('python', { a: [Number.POSITIVE_INFINITY, 0], b: [0, 0] }),
+    ]);
+    expect(check.activations).toEqual([
+      { layer: 'a', share: 0.5, worstRatio: null },
+      { layer: 'b', share: 0.25, worstRatio: 2 },
+    ]);
+    expect(check.domains.map(({ worstRatio }) => worstRatio)).toEqual([null, null]);
+    expect(rangeWarning(check)).toContain('not finite');
+    const text = JSON.stringify({ ...SAMPLE_CHECK, ranges: check });
+    expect(parseCheckResult(text, 'check.json').ranges).toEqual(check);
   });
 });
 

@@ -60,15 +60,10 @@ export function shareOut(
   if (wanted === undefined || wanted >= all) return counts;
   const shares = counts.map(() => 0);
   for (let given = 0; given < wanted; given++) {
-    let next = -1;
-    let least = Number.POSITIVE_INFINITY;
-    domains.forEach(({ weight }, index) => {
-      const behind = shares[index]! / weight;
-      if (shares[index]! < counts[index]! && behind < least) {
-        least = behind;
-        next = index;
-      }
-    });
+    const open = counts.flatMap((count, index) => (shares[index]! < count ? [index] : []));
+    // Weights may be so small that the quotient is infinite: then of equals the first.
+    const behind = (index: number): number => shares[index]! / domains[index]!.weight;
+    const next = open.reduce((least, index) => (behind(index) < behind(least) ? index : least));
     shares[next]! += 1;
   }
   return shares;

@@ -34,10 +34,17 @@ describe('shareOut', () => {
     expect(shareOut([domain('a', 3), domain('b', 2)], 7)).toEqual([3, 2]);
   });
 
+  it('gives all that is wanted by weights so small that shares over them are infinite', () => {
+    expect(shareOut([domain('a', 9, 5e-324), domain('b', 1, 5e-324)], 6)).toEqual([5, 1]);
+  });
+
   it('gives what is wanted, within what there is, whatever the weights', () => {
     const one = fc.record({
       count: fc.nat(20),
-      weight: fc.double({ min: 0.1, max: 9, noNaN: true }),
+      weight: fc.oneof(
+        fc.double({ min: 0.1, max: 9, noNaN: true }),
+        fc.constantFrom(5e-324, 1e300),
+      ),
     });
     fc.assert(
       fc.property(fc.array(one, { minLength: 1, maxLength: 6 }), fc.nat(60), (specs, wanted) => {

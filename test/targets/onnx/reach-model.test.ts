@@ -1,12 +1,13 @@
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { tapValues } from '../../../src/calibrate/tap-values.ts';
+import { inlineTensor } from '../../../src/ir/tensor.ts';
 import { planQuantization } from '../../../src/quantize/plan.ts';
 import { parseRecipe } from '../../../src/recipe/load.ts';
 import { applyQuantization } from '../../../src/targets/onnx/apply.ts';
 import { findCalibratedInputs } from '../../../src/targets/onnx/calibrated-inputs.ts';
 import { makeReachModel } from '../../../src/targets/onnx/reach-model.ts';
-import { IN, linearModel, ranges } from '../../kit/models.ts';
+import { floats, IN, linearModel, model, node, ranges, value } from '../../kit/models.ts';
 import { runModel } from '../../kit/run-model.ts';
 
 function artifact(scheme: 'w8a8' | 'w8a8x2', range: readonly [number, number]) {
@@ -27,6 +28,37 @@ describe('findCalibratedInputs', () => {
       expect(only!.high).toBeCloseTo(2, 5);
     },
   );
+
+  it('leaves out weights that are rounded in the graph, and names both sides of a product apart', () => {
+    const pair = (from: string, to: string) => [
+      node('QuantizeLinear', [from, 'scale', 'zero'], `${to}_q`),
+      node('DequantizeLinear', [`${to}_q`, 'scale', 'zero'], to),
+    ];
+    const source = model({
+      nodes: [
+        ...pair('x', 'a'),
+        ...pair('z', 'b'),
+        ...pair('weight', 'w'),
+        { ...node('MatMul', ['a', 'b'], 'scores'), name: 'attention' },
+        ...pair('scores', 's'),
+        { ...node('MatMul', ['s', 'w'], 'y'), name: '' },
+      ],
+      initializers: [
+        floats('scale', [], [0.5]),
+        inlineTensor('zero', 'uint8', [], Uint8Array.of(128)),
+        floats('weight', [4, 4], new Array(16).fill(1)),
+      ],
+      inputs: [value('x', 'float32', [1, 4, 4]), value('z', 'float32', [1, 4, 4])],
+      outputs: [value('y', 'float32', [1, 4, 4])],
+    });
+    expect(
+      findCalibratedInputs(source).map(({ value: from, layer, low }) => [from, layer, low]),
+    ).toEqual([
+      ['x', 'attention', -64],
+      ['z', 'attention (z)', -64],
+      ['scores', '(scores)', -64],
+    ]);
+  });
 
   it('finds nothing in a float model', () => {
     expect(findCalibratedInputs(linearModel({ op: 'MatMul', rank: 3 }))).toEqual([]);
